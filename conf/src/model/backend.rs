@@ -1,0 +1,68 @@
+//! What answers a request.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `BackEnd`, `Emergency`, `Redirect` or `Error` of a service.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// What it is.
+    pub kind: BackendKind,
+    /// `Priority`: weight, 1 to 65535.
+    pub priority: u16,
+    /// `Disabled`.
+    pub disabled: bool,
+}
+
+/// The kinds of backend.
+#[derive(Debug, Clone)]
+pub enum BackendKind {
+    /// A server that is connected to.
+    Server(Server),
+    /// An answer that names another place.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        code: u16,
+        /// The URL as written; pound.md section 9 says what is appended.
+        url: String,
+    },
+    /// An answer made here.
+    Error {
+        /// Its status.
+        code: u16,
+        /// Its page, or the listener's or built-in one.
+        page: Option<ErrorPage>,
+    },
+}
+
+/// A server that is connected to.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where it is.
+    pub address: Address,
+    /// `TimeOut`: inactivity limit.
+    pub timeout: Duration,
+    /// `WSTimeOut`: inactivity limit after an upgrade.
+    pub ws_timeout: Duration,
+    /// `ConnTO`: connect limit.
+    pub connect_timeout: Duration,
+}
+
+/// The address of a server, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IP address and port.
+    Inet(SocketAddr),
+    /// A UNIX stream socket.
+    Unix(PathBuf),
+}
+
+/// A page, read when the configuration is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// Header lines of the page, each `Name: value` without line end.
+    pub header_lines: Vec<String>,
+    /// Its body.
+    pub body: Vec<u8>,
+}

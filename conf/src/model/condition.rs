@@ -1,0 +1,77 @@
+//! What a request must satisfy.
+
+use ipnet::IpNet;
+
+/// A condition on a request.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// All hold (true when empty).
+    All(Vec<Condition>),
+    /// One holds (false when empty).
+    Any(Vec<Condition>),
+    /// It does not hold.
+    Not(Box<Condition>),
+    /// The raw path and query.
+    Url(Pattern),
+    /// The part before the last `?`.
+    Path(Pattern),
+    /// The part after the last `?`; false if there is none.
+    Query(Pattern),
+    /// The raw value of the first parameter of this name; false if absent or without `=`.
+    QueryParam {
+        /// Parameter name, compared exactly.
+        name: String,
+        /// What its value must match.
+        pattern: Pattern,
+    },
+    /// Some whole line `Name: value`.
+    HeaderLine(Pattern),
+    /// The value of some field of this name.
+    HeaderValue {
+        /// Field name, any case.
+        name: String,
+        /// What its value must match.
+        pattern: Pattern,
+    },
+    /// The Host value: exact patterns match the whole value or the value without its port.
+    Host(Pattern),
+    /// The method name.
+    Method(Pattern),
+    /// The peer's address is in one of these networks.
+    Acl(Vec<IpNet>),
+}
+
+/// A text pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// How `text` is compared.
+    pub kind: Kind,
+    /// The pattern as written, quotes removed.
+    pub text: String,
+    /// Compare without case.
+    pub ignore_case: bool,
+}
+
+/// How a pattern is compared with its subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The whole subject.
+    Exact,
+    /// Its beginning.
+    Prefix,
+    /// Its end.
+    Suffix,
+    /// Any part of it.
+    Contain,
+    /// A regular expression, unanchored.
+    Regex(Flavour),
+}
+
+/// The language of a regular expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// POSIX extended (regcomp(3) with REG_EXTENDED).
+    Posix,
+    /// Perl-compatible.
+    Pcre,
+}

@@ -1,0 +1,100 @@
+//! Settings of the whole process.
+
+use super::{Listener, Service};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One configuration: what a file and everything it includes say.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Settings of the whole process.
+    pub global: Global,
+    /// Listeners in file order; the control socket is not among them (see [`Global::control`]).
+    pub listeners: Vec<Listener>,
+    /// Services outside any listener, tried after a listener's own.
+    pub services: Vec<Service>,
+}
+
+/// Settings of the whole process.
+#[derive(Debug, Clone)]
+pub struct Global {
+    /// `User`: switch to this user after binding.
+    pub user: Option<String>,
+    /// `Group`: switch to this group after binding.
+    pub group: Option<String>,
+    /// `RootJail`: chroot of the serving processes.
+    pub root_jail: Option<PathBuf>,
+    /// `Daemon`: detach from the terminal.
+    pub daemon: bool,
+    /// `Supervisor`: accepted for compatibility; ounce always supervises its workers.
+    pub supervisor: bool,
+    /// `LogFacility`.
+    pub log_target: LogTarget,
+    /// `Alive`: delay between probes of a dead backend.
+    pub alive: Duration,
+    /// `Grace`: how long a drain waits for active requests.
+    pub grace: Duration,
+    /// `Control`: the control socket.
+    pub control: Option<Control>,
+    /// `PIDFile`; `None` when not given or `"-"`.
+    pub pid_file: Option<PathBuf>,
+    /// `Workers`: how many workers; `None` is one per CPU the process may run on.
+    pub workers: Option<u16>,
+    /// `IoEngine`.
+    pub io_engine: IoEngine,
+    /// `BackendStats`: keep request counts and times per backend.
+    pub backend_stats: bool,
+    /// `Anonymise`: the last octet or group of client addresses in logs is 0.
+    pub anonymise: bool,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// `LogFacility -`: request lines to standard output, problems to standard error.
+    Standard,
+    /// Syslog with this facility code (RFC 3164 4.1.1; `daemon` is 3).
+    Syslog(u8),
+}
+
+/// The control socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Path of the UNIX socket.
+    pub path: PathBuf,
+    /// Permission bits of the socket, 0o600 unless told.
+    pub mode: u32,
+    /// Give the socket to `User`/`Group`.
+    pub change_owner: bool,
+    /// How many listeners stand before `Control` in the file.
+    pub position: usize,
+}
+
+/// How a worker talks to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IoEngine {
+    /// io_uring when the kernel allows it, else epoll.
+    Auto,
+    /// io_uring or refuse to start.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// How a backend is chosen among several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balancer {
+    /// Weighted random.
+    Random,
+    /// Interleaved weighted round robin.
+    Iwrr,
+}
+
+/// `HeaderOption`: which canned headers requests get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderOption {
+    /// `X-Forwarded-For`, `-Proto`, `-Port`.
+    pub forwarded: bool,
+    /// `X-SSL-*`.
+    pub ssl: bool,
+}

@@ -1,0 +1,105 @@
+//! A listener: where clients come in and what is asked of every request there.
+
+use super::{ErrorPage, HeaderOption, Pattern, Service};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `ListenHTTP` or `ListenHTTPS`.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The label in the file; unique over all listeners.
+    pub label: Option<String>,
+    /// HTTP or HTTPS.
+    pub protocol: Protocol,
+    /// Where it listens.
+    pub listen: Listen,
+    /// `xHTTP`: 0 to 4, the cumulative method groups that are allowed.
+    pub methods: u8,
+    /// `Client`: inactivity limit on the client side.
+    pub client: Duration,
+    /// `CheckURL`: what the raw request target must match.
+    pub check_url: Option<Pattern>,
+    /// Custom pages by status code, each code once.
+    pub error_pages: Vec<(u16, ErrorPage)>,
+    /// `MaxRequest`: largest request body in bytes.
+    pub max_request: Option<u64>,
+    /// `MaxURI`: longest request target in bytes.
+    pub max_uri: Option<u32>,
+    /// `LineBufferSize`: longest request, status or header line in bytes.
+    pub line_max: u32,
+    /// `AddHeader`/`SetHeader`, `HeadRemove`/`DeleteHeader`, in file order.
+    pub header_rules: Vec<HeaderRule>,
+    /// Which canned headers requests get.
+    pub header_option: HeaderOption,
+    /// `RewriteLocation`.
+    pub rewrite_location: RewriteLocation,
+    /// `RewriteDestination`.
+    pub rewrite_destination: bool,
+    /// Request log format.
+    pub log_level: LogLevel,
+    /// The listener's own services in file order.
+    pub services: Vec<Service>,
+}
+
+/// What is spoken on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// Where a listener takes its connections from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and port.
+    Inet(SocketAddr),
+    /// A UNIX stream socket.
+    Unix(PathBuf),
+    /// `SocketFrom`: a bound, listening socket received over this UNIX socket (SCM_RIGHTS).
+    Received(PathBuf),
+}
+
+/// A change to a request's header fields.
+#[derive(Debug, Clone)]
+pub enum HeaderRule {
+    /// Replace the first field of this name, or add it.
+    Set {
+        /// Field name as written.
+        name: String,
+        /// Field value.
+        value: String,
+    },
+    /// Remove each field whose whole line `Name: value` matches.
+    Delete(Pattern),
+}
+
+/// `RewriteLocation`: which Location and Content-Location values are rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RewriteLocation {
+    /// None.
+    Off,
+    /// Those that name the backend, or the listener with another port or scheme.
+    On,
+    /// Only those that name the backend.
+    BackendOnly,
+}
+
+/// `LogLevel`: one of the six built-in request log formats (pound.md section 12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing.
+    Null,
+    /// `%a %r - %>s`.
+    Regular,
+    /// Regular, then host, service, backend and time.
+    Extended,
+    /// Combined log format, led by host and port.
+    VhostCombined,
+    /// Combined log format.
+    Combined,
+    /// Vhost combined, then the tail of extended.
+    Detailed,
+}

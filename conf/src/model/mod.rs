@@ -1,0 +1,17 @@
+//! The configuration as the program uses it: plain data, names resolved, defaults filled in.
+//!
+//! Nothing here knows how a file was written; `lower` makes it, the engine and the warden read it.
+
+mod backend;
+mod condition;
+mod global;
+mod listener;
+mod service;
+mod session;
+
+pub use backend::{Address, Backend, BackendKind, ErrorPage, Server};
+pub use condition::{Condition, Flavour, Kind, Pattern};
+pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget};
+pub use listener::{HeaderRule, Listen, Listener, LogLevel, Protocol, RewriteLocation};
+pub use service::{Service, ServiceName};
+pub use session::{Session, SessionKind};

@@ -1,0 +1,29 @@
+//! A service: which requests it takes and which backends answer them.
+
+use super::{Backend, Balancer, Condition, Session};
+
+/// `Service`.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// The label in the file, and the line it starts at (a name for services without label).
+    pub name: ServiceName,
+    /// `Disabled`: skip this service.
+    pub disabled: bool,
+    /// What a request must satisfy; an empty `All` takes every request.
+    pub condition: Condition,
+    /// Regular backends in file order.
+    pub backends: Vec<Backend>,
+    /// Emergency backends: used while no regular one is active.
+    pub emergency: Vec<Backend>,
+    /// Sticky sessions.
+    pub session: Option<Session>,
+    /// How a backend is chosen.
+    pub balancer: Balancer,
+}
+
+/// How a service is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceName {
+    /// The label, if it has one.
+    pub label: Option<String>,
+}
