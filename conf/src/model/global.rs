@@ -48,6 +48,28 @@ pub struct Global {
     pub anonymise: bool,
 }
 
+impl Default for Global {
+    /// What holds when a file says nothing.
+    fn default() -> Global {
+        Global {
+            user: None,
+            group: None,
+            root_jail: None,
+            daemon: true,
+            supervisor: true,
+            log_target: LogTarget::Syslog(3),
+            alive: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            control: None,
+            pid_file: None,
+            workers: None,
+            io_engine: IoEngine::Auto,
+            backend_stats: false,
+            anonymise: false,
+        }
+    }
+}
+
 /// Where log lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {

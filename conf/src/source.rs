@@ -1,0 +1,177 @@
+//! The files of a configuration: their text, where each was included, and places in them.
+
+use crate::diag::{Place, Position};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// A file of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FileId(u32);
+
+/// A range of bytes of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) file: FileId,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Span {
+    /// From the start of `self` to the end of `last`, when both are of one file.
+    pub(crate) fn to(self, last: Span) -> Span {
+        if self.file == last.file { Span { end: last.end.max(self.end), ..self } } else { self }
+    }
+}
+
+/// Largest file that is read: a limit for mistakes such as including a disk image.
+pub(crate) const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Most files of one configuration, counted each time they are included.
+const FILES_MAX: usize = 4096;
+/// Deepest chain of includes.
+const CHAIN_MAX: usize = 32;
+
+/// A file that was read.
+#[derive(Debug)]
+struct Source {
+    /// As it was named, for messages.
+    name: String,
+    /// Device and inode, for finding cycles; `None` for text that is not a file.
+    identity: Option<(u64, u64)>,
+    text: String,
+    /// The `Include` that brought it.
+    included_at: Option<Span>,
+    /// Byte offset of each line's first byte.
+    lines: Vec<u32>,
+}
+
+/// All files of a run, in the order in which they were opened.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    files: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds text that is not in a file.
+    pub(crate) fn add_text(&mut self, name: &str, text: &str) -> FileId {
+        self.add(name.to_owned(), None, text.to_owned(), None)
+    }
+
+    /// Reads a file. The error is a sentence without the place.
+    pub(crate) fn open(&mut self, path: &Path, included_at: Option<Span>) -> Result<FileId, String> {
+        let shown = path.display();
+        let status = fs::metadata(path).map_err(|e| format!("cannot open {shown}: {}", reason(&e)))?;
+        let identity = (status.dev(), status.ino());
+        if let Some(span) = included_at {
+            self.check_chain(identity, span).map_err(|e| format!("{shown} {e}"))?;
+        }
+        if self.files.len() >= FILES_MAX {
+            return Err(format!("more than {FILES_MAX} files are included"));
+        }
+        // An included pipe would block for ever; the main file may be one, as in `-f <(generate)`.
+        let bytes = if included_at.is_some() { read_regular(path) } else { read_any(path) };
+        let bytes = bytes.map_err(|e| format!("cannot read {shown}: {}", reason(&e)))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let line =
+                1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            format!("{shown} is not UTF-8 text (line {line})")
+        })?;
+        Ok(self.add(shown.to_string(), Some(identity), text, included_at))
+    }
+
+    fn add(&mut self, name: String, identity: Option<(u64, u64)>, text: String, at: Option<Span>) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        let breaks = text.bytes().zip(1u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
+        let lines = std::iter::once(0).chain(breaks).collect();
+        self.files.push(Source { name, identity, text, included_at: at, lines });
+        id
+    }
+
+    /// Refuses a file that is already open in the chain that ends at `at`.
+    fn check_chain(&self, identity: (u64, u64), at: Span) -> Result<(), String> {
+        let mut next = Some(at);
+        let mut depth = 0;
+        while let Some(span) = next {
+            let source = &self.files[span.file.0 as usize];
+            if source.identity == Some(identity) {
+                return Err("includes itself".to_owned());
+            }
+            depth += 1;
+            if depth >= CHAIN_MAX {
+                return Err(format!("is included more than {CHAIN_MAX} files deep"));
+            }
+            next = source.included_at;
+        }
+        Ok(())
+    }
+
+    /// The text of a file.
+    pub(crate) fn text(&self, file: FileId) -> &str {
+        &self.files[file.0 as usize].text
+    }
+
+    /// A key that sorts spans as a reader meets them: an included file at the line that includes it.
+    pub(crate) fn reading_order(&self, span: Span) -> Vec<(u32, u32)> {
+        let mut key = vec![(span.start, span.file.0)];
+        let mut next = self.files[span.file.0 as usize].included_at;
+        while let Some(at) = next {
+            key.push((at.start, at.file.0));
+            next = self.files[at.file.0 as usize].included_at;
+        }
+        key.reverse();
+        key
+    }
+
+    /// A span as a person counts it.
+    pub(crate) fn place(&self, span: Span) -> Place {
+        let source = &self.files[span.file.0 as usize];
+        let start = source.position(span.start);
+        let last = span.end.max(span.start + 1) - 1;
+        let end = source.position(last.min(source.text.len() as u32));
+        let from = source.lines[start.line as usize - 1] as usize;
+        let excerpt = source.text[from..].split('\n').next().unwrap_or("").trim_end_matches('\r').to_owned();
+        let first = (span.start as usize - from).min(excerpt.len());
+        let past = (span.end as usize - from).clamp(first, excerpt.len());
+        Place { file: source.name.clone(), start, end, excerpt, range: first..past }
+    }
+}
+
+impl Source {
+    fn position(&self, offset: u32) -> Position {
+        let line = self.lines.partition_point(|start| *start <= offset).max(1);
+        let from = self.lines[line - 1] as usize;
+        let to = (offset as usize).min(self.text.len());
+        // Pound adds eight for a TAB wherever it stands; editors that jump to a column were taught so.
+        let before: u32 =
+            self.text.as_bytes()[from..to].iter().map(|b| if *b == b'\t' { 8 } else { 1 }).sum();
+        let tab = self.text.as_bytes().get(to) == Some(&b'\t');
+        Position { line: line as u32, column: before + if tab { 8 } else { 1 } }
+    }
+}
+
+/// Reads a regular file of at most [`FILE_BYTES_MAX`] bytes.
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    read_any(path)
+}
+
+fn read_any(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("longer than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// The system's words for an error, without Rust's `(os error N)`.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
