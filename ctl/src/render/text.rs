@@ -1,0 +1,257 @@
+//! Answers as a text for people, laid out like Pound's `poundctl list`.
+//!
+//! Each object of the API says what it is in `kind`; what an object lacks is left out of the text, so that an answer
+//! of an older or newer version still shows what is known of it. Text that came from outside (labels, addresses,
+//! session keys) is shown with its control characters escaped: it ends on a terminal.
+
+use serde_json::Value;
+use std::fmt::Write;
+
+/// Writes an answer's object. A bare `true`, the answer of a switch, is an empty text.
+#[must_use]
+pub fn render(answer: &Value) -> String {
+    let mut text = String::new();
+    match answer["kind"].as_str() {
+        Some("pound") => everything(answer, &mut text),
+        Some("core") => core(answer, &mut text),
+        Some("listener") => listener(answer, 0, &mut text),
+        Some("service") => service(answer, 0, &mut text),
+        Some("backend") => backend(answer, &mut text),
+        _ => {}
+    }
+    text
+}
+
+fn everything(answer: &Value, text: &mut String) {
+    core(&answer["core"], text);
+    text.push_str("\nListeners:\n");
+    for (index, one) in items(&answer["listeners"]).enumerate() {
+        line(text, format_args!("\n{index:3}. "));
+        listener(one, 5, text);
+    }
+    if items(&answer["services"]).next().is_some() {
+        text.push_str("\nGlobal services:\n");
+        services(&answer["services"], 0, text);
+    }
+}
+
+fn core(core: &Value, text: &mut String) {
+    let mut row = |title: &str, value: &Value| {
+        if !value.is_null() {
+            line(text, format_args!("{:<14}{}\n", format!("{title}:"), word(value)));
+        }
+    };
+    row("Server time", &core["timestamp"]);
+    row("Version", &core["version"]);
+    row("PID", &core["pid"]);
+    if let Some(uptime) = core["uptime"].as_u64() {
+        row("Uptime", &Value::from(duration(uptime / 1_000_000)));
+    }
+    let workers = &core["workers"];
+    if workers.is_object() {
+        let counts = format!("{} ({} active)", word(&workers["count"]), word(&workers["active"]));
+        row("Workers", &Value::from(counts));
+    }
+    for process in items(&core["fleet"]) {
+        line(
+            text,
+            format_args!(
+                "{:3}. Worker {} {} generation {}\n",
+                process["slot"].as_u64().unwrap_or_default(),
+                word(&process["pid"]),
+                word(&process["phase"]),
+                word(&process["generation"])
+            ),
+        );
+    }
+}
+
+fn listener(listener: &Value, indent: usize, text: &mut String) {
+    line(
+        text,
+        format_args!(
+            "Listener {}{}://{} {}\n",
+            quoted(&listener["name"]),
+            word(&listener["protocol"]),
+            word(&listener["address"]),
+            if is(&listener["enabled"]) { "enabled" } else { "disabled" }
+        ),
+    );
+    services(&listener["services"], indent, text);
+}
+
+fn services(list: &Value, indent: usize, text: &mut String) {
+    for (index, one) in items(list).enumerate() {
+        line(text, format_args!("{:indent$}{index:3}. ", ""));
+        service(one, indent + 5, text);
+    }
+}
+
+fn service(service: &Value, indent: usize, text: &mut String) {
+    line(text, format_args!("Service {}{}\n", quoted(&service["name"]), enabled(service)));
+    for (index, one) in items(&service["backends"]).enumerate() {
+        line(text, format_args!("{:indent$}{index:3}. ", ""));
+        backend(one, text);
+    }
+    let kind = word(&service["session_type"]);
+    if kind.is_empty() || kind == "NONE" {
+        return;
+    }
+    line(text, format_args!("{:indent$}Session type: {kind}\n", ""));
+    for (index, session) in items(&service["sessions"]).enumerate() {
+        line(
+            text,
+            format_args!(
+                "{:indent$}{index:5}. Session {} backend {} until {}\n",
+                "",
+                word(&session["key"]),
+                word(&session["backend"]),
+                word(&session["expire"])
+            ),
+        );
+    }
+}
+
+fn backend(backend: &Value, text: &mut String) {
+    let kind = word(&backend["type"]);
+    let weight =
+        if backend["weight"].as_u64().is_some_and(|weight| weight > 0) { " (emergency)" } else { "" };
+    line(text, format_args!("{kind}{weight} "));
+    match kind.as_str() {
+        "backend" => line(
+            text,
+            format_args!(
+                "{}://{} priority {} {} ",
+                word(&backend["protocol"]),
+                word(&backend["address"]),
+                word(&backend["priority"]),
+                if is(&backend["alive"]) { "alive" } else { "dead" }
+            ),
+        ),
+        "redirect" => line(text, format_args!("{} {} ", word(&backend["code"]), word(&backend["url"]))),
+        "error" => line(text, format_args!("{} ", word(&backend["status"]))),
+        _ => {}
+    }
+    text.push_str(enabled(backend));
+    let stats = &backend["stats"];
+    if stats.is_object() {
+        line(text, format_args!(" - {} requests", word(&stats["request_count"])));
+        if stats["request_count"].as_u64().is_some_and(|count| count > 0) {
+            let mean = milliseconds(&stats["request_time_avg"]);
+            let deviation = milliseconds(&stats["request_time_stddev"]);
+            line(text, format_args!(", {mean} ms avg, {deviation} ms stddev"));
+        }
+    }
+    text.push('\n');
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(arguments);
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn is(flag: &Value) -> bool {
+    flag.as_bool().unwrap_or_default()
+}
+
+fn enabled(object: &Value) -> &'static str {
+    if is(&object["enabled"]) { "active" } else { "disabled" }
+}
+
+fn quoted(name: &Value) -> String {
+    if name.is_null() { String::new() } else { format!("\"{}\" ", word(name)) }
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(string) => string
+            .chars()
+            .flat_map(|one| if one.is_control() { one.escape_default().collect() } else { vec![one] })
+            .collect(),
+        other => other.to_string(),
+    }
+}
+
+/// Nanoseconds as milliseconds with two decimals.
+fn milliseconds(nanoseconds: &Value) -> String {
+    let hundredths = nanoseconds.as_u64().unwrap_or_default() / 10_000;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+fn duration(seconds: u64) -> String {
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let (days, hours) = (hours / 24, hours % 24);
+    let clock = format!("{hours:02}:{minutes:02}:{seconds:02}");
+    if days > 0 { format!("{days} d {clock}") } else { clock }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+    use serde_json::{Value, json};
+
+    fn example_service() -> Value {
+        json!({
+            "kind": "service", "name": "main", "enabled": true, "session_type": "COOKIE",
+            "sessions": [{"key": "abc\u{1b}[2J", "backend": 1, "expire": "2026-11-20T12:00:00.000001"}],
+            "backends": [
+                {"kind": "backend", "type": "backend", "protocol": "http", "address": "127.0.0.1:8081", "priority": 5,
+                 "weight": 0, "alive": true, "enabled": true,
+                 "stats": {"request_count": 3, "request_time_avg": 1_234_567, "request_time_stddev": 5_000}},
+                {"kind": "backend", "type": "redirect", "code": 301, "url": "http://x/", "weight": 0,
+                 "alive": true, "enabled": false},
+                {"kind": "backend", "type": "error", "status": 503, "weight": 65535, "alive": true, "enabled": true},
+            ],
+        })
+    }
+
+    #[test]
+    fn a_service_is_a_table_of_its_backends_and_sessions() {
+        let expected = concat!(
+            "Service \"main\" active\n",
+            "  0. backend http://127.0.0.1:8081 priority 5 alive active - 3 requests, 1.23 ms avg, 0.00 ms stddev\n",
+            "  1. redirect 301 http://x/ disabled\n",
+            "  2. error (emergency) 503 active\n",
+            "Session type: COOKIE\n",
+            "    0. Session abc\\u{1b}[2J backend 1 until 2026-11-20T12:00:00.000001\n",
+        );
+        assert_eq!(render(&example_service()), expected);
+    }
+
+    #[test]
+    fn the_whole_listing_nests() {
+        let answer = json!({
+            "kind": "pound",
+            "core": {"kind": "core", "timestamp": "T", "version": "0.1.0", "pid": 7, "uptime": 90_061_000_000_u64,
+                "workers": {"count": 2, "active": 1, "min": 2, "max": 2, "timeout": 0},
+                "fleet": [{"slot": 0, "pid": 9, "phase": "ready", "generation": 1}]},
+            "listeners": [{"kind": "listener", "name": null, "protocol": "http", "address": "0.0.0.0:80",
+                "enabled": false, "services": [example_service()]}],
+            "services": [{"kind": "service", "name": null, "enabled": true, "session_type": "NONE", "backends": []}],
+        });
+        let text = render(&answer);
+        let expected = concat!(
+            "Server time:  T\nVersion:      0.1.0\nPID:          7\nUptime:       1 d 01:01:01\n",
+            "Workers:      2 (1 active)\n  0. Worker 9 ready generation 1\n",
+            "\nListeners:\n",
+            "\n  0. Listener http://0.0.0.0:80 disabled\n",
+            "       0. Service \"main\" active\n",
+            "            0. backend http://127.0.0.1:8081 priority 5 alive active",
+        );
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("\nGlobal services:\n  0. Service active\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_missing_is_left_out() {
+        assert_eq!(render(&json!(true)), "");
+        assert_eq!(render(&json!({"kind": "core"})), "");
+        assert_eq!(render(&json!({"kind": "backend", "type": "matrix", "enabled": true})), "matrix active\n");
+    }
+}
