@@ -3,7 +3,7 @@
 //! The supervisor fills this in, forks, resets signals, closes every descriptor that is not named here (0, 1 and 2
 //! stay), drops to `User` and `Group`, names the process `ounce-warden` and calls `warden::run(inheritance)`. The warden
 //! is **not** put into `RootJail`: it needs the name servers' configuration and the syslog socket, and it serves no
-//! client. Paths of UNIX backends are paths inside the jail; the warden puts [`Inheritance::jail`] before them.
+//! client. Paths of UNIX backends are paths inside the jail; the warden puts `config.global.root_jail` before them.
 //!
 //! When `run` returns `Ok` the process ends with status 0, and with 1 after `Err`, whose text the supervisor reports.
 //!
@@ -25,7 +25,6 @@ use ounce_conf::model::Config;
 use ounce_core::Plan;
 use ounce_mem::{Owner, Segment};
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -52,8 +51,6 @@ pub(crate) struct Inheritance {
     pub(crate) standard_streams: bool,
     /// Basename of argv\[0\]: the default syslog tag and the prefix of diagnostics.
     pub(crate) name: String,
-    /// `RootJail`, of the workers.
-    pub(crate) jail: Option<PathBuf>,
     /// How many workers this generation has.
     pub(crate) workers: u16,
     /// Process id of the supervisor.
