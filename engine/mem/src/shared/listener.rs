@@ -1,0 +1,86 @@
+//! [`Listeners`]: which listeners are switched off.
+
+use super::claim::Claim;
+use super::layout::ListenerRow;
+use super::map::{Kind, Segment};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+/// The row of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u32);
+
+/// A view of the listeners. Methods that take an id panic if it is none of this segment's rows.
+#[derive(Clone, Copy)]
+pub struct Listeners<'a> {
+    segment: &'a Segment,
+}
+
+impl<'a> Listeners<'a> {
+    #[inline]
+    pub(super) fn new(segment: &'a Segment) -> Listeners<'a> {
+        Listeners { segment }
+    }
+
+    #[inline]
+    fn row(&self, id: ListenerId) -> &'a ListenerRow {
+        &self.segment.listener_rows()[id.0 as usize]
+    }
+
+    /// The row of this identity, found again or taken anew; `None` if the table is full. For the supervisor alone.
+    #[must_use]
+    pub fn claim(&self, identity: &str, generation: u32) -> Option<ListenerId> {
+        let claims = self.segment.claims(Kind::Listener);
+        match claims.claim(identity, generation)? {
+            Claim::Kept(row) => Some(ListenerId(row)),
+            Claim::New(row) => {
+                self.row(ListenerId(row)).disabled.store(0, Relaxed);
+                claims.open(row);
+                Some(ListenerId(row))
+            }
+        }
+    }
+
+    /// Frees the rows that no generation from `keep` on has claimed. For the supervisor alone, when no worker of an
+    /// older generation lives.
+    pub fn sweep(&self, keep: u32) {
+        self.segment.claims(Kind::Listener).sweep(keep, |_| {});
+    }
+
+    /// The generation that claimed this row first: what the configuration says about a start applies then.
+    #[must_use]
+    pub fn born(&self, id: ListenerId) -> u32 {
+        self.segment.claims(Kind::Listener).born(id.0)
+    }
+
+    /// Is it switched off?
+    #[inline]
+    #[must_use]
+    pub fn disabled(&self, id: ListenerId) -> bool {
+        self.row(id).disabled.load(Relaxed) != 0
+    }
+
+    /// Switches it off or on.
+    pub fn set_disabled(&self, id: ListenerId, disabled: bool) {
+        self.row(id).disabled.store(u32::from(disabled), Release);
+        self.segment.bump_epoch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    #[test]
+    fn a_reload_keeps_the_switch_and_a_new_tenant_does_not_inherit_it() {
+        let segment = Segment::create(Limits { listeners: 1, ..Limits::default() }).expect("a segment");
+        let listeners = segment.listeners();
+        let id = listeners.claim("a", 1).expect("a row");
+        listeners.set_disabled(id, true);
+        assert_eq!(listeners.claim("a", 2), Some(id));
+        assert!(listeners.disabled(id));
+        listeners.sweep(3);
+        assert_eq!(listeners.claim("b", 3), Some(id));
+        assert_eq!((listeners.disabled(id), listeners.born(id)), (false, 3));
+    }
+}

@@ -1,0 +1,33 @@
+//! The segment: what more than one process must agree on, in one mapping that all of them inherit.
+//!
+//! | file | what |
+//! |---|---|
+//! | `map` | [`Segment`]: create, attach, verify |
+//! | `layout` | the rows, their sizes, and where each table lies |
+//! | `claim` | which identity has which row, over reloads |
+//! | `health` | backends: alive, disabled, failures, open connections, latency |
+//! | `service`, `listener` | balancer positions and switches |
+//! | `session` | the sticky table |
+//! | `counters` | a page of counters per worker |
+//! | `fleet` | who works: process, incarnation, phase, heartbeat |
+//!
+//! Times are milliseconds of `CLOCK_MONOTONIC`, given by the caller.
+
+mod claim;
+mod counters;
+mod fleet;
+mod health;
+mod layout;
+mod listener;
+mod map;
+mod service;
+mod session;
+
+pub use counters::{Counter, CounterKind, CounterPage, Counters};
+pub use fleet::{Fleet, Member, Owner, Phase};
+pub use health::{BackendId, Backends, Stats, Status};
+pub use layout::Limits;
+pub use listener::{ListenerId, Listeners};
+pub use map::Segment;
+pub use service::{ServiceId, Services};
+pub use session::{KEY_BYTES_MAX, Sessions};
