@@ -1,0 +1,10 @@
+//! Which backend of a service answers, and what its behaviour teaches.
+//!
+//! All state is in the shared segment, so that workers agree; random numbers and time are arguments.
+
+pub mod outcome;
+pub mod pick;
+pub mod session;
+
+pub use outcome::connect_failed;
+pub use pick::{Tried, pick};

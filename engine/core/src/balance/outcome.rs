@@ -1,0 +1,24 @@
+//! What the outcome of a connect means for a backend (pound.md section 11).
+//!
+//! Only a connect that fails or times out while serving kills a backend; errors on an open connection do
+//! not. The warden probes dead backends and revives them.
+
+use crate::route::plan::{BackendIx, BackendKind, Plan};
+use ounce_mem::{BackendId, Segment};
+
+/// Marks a backend dead after a failed connect and forgets its sessions, so that their clients are
+/// balanced anew.
+///
+/// True for the first to notice, who reports it. Backends that answer without a connection never die.
+pub fn connect_failed(plan: &Plan, segment: &Segment, backend: BackendIx, now_ms: u64) -> bool {
+    let backend = plan.backend(backend);
+    if !matches!(backend.kind, BackendKind::Server { .. }) {
+        return false;
+    }
+    let id = BackendId(backend.row);
+    let first = segment.backends().mark_dead(id, now_ms);
+    if first {
+        segment.sessions().forget_backend(id);
+    }
+    first
+}

@@ -1,0 +1,13 @@
+//! What is written down about a request: log lines and problem lines.
+//!
+//! Text of a peer is escaped wherever it is printed: a line stays one line, and quotes stay closed.
+
+pub mod escape;
+pub mod logfmt;
+pub mod problem;
+pub mod record;
+pub mod time;
+
+pub use logfmt::render;
+pub use record::Record;
+pub use time::LocalTime;

@@ -1,0 +1,52 @@
+//! Local time as log lines print it. The offset is an argument: core has no time zones.
+
+use std::io::Write;
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A moment, and how far local time was ahead of UTC then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalTime {
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub unix_seconds: i64,
+    /// Local time minus UTC in seconds.
+    pub offset_seconds: i32,
+}
+
+impl LocalTime {
+    /// Appends `[dd/Mon/yyyy:hh:mm:ss +zzzz]`.
+    pub fn common_log(self, out: &mut Vec<u8>) {
+        let local = self.unix_seconds.saturating_add(i64::from(self.offset_seconds));
+        let (days, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        let sign = if self.offset_seconds < 0 { '-' } else { '+' };
+        let zone = self.offset_seconds.unsigned_abs() / 60;
+        // Writing to a Vec cannot fail.
+        _ = write!(
+            out,
+            "[{day:02}/{}/{year:04}:{:02}:{:02}:{:02} {sign}{:02}{:02}]",
+            MONTHS[month],
+            second / 3600,
+            second / 60 % 60,
+            second % 60,
+            zone / 60,
+            zone % 60
+        );
+    }
+}
+
+/// Year, month from 0 and day from 1 of a day counted from 1970-01-01, in the Gregorian calendar.
+///
+/// Years are taken to start in March, so that the leap day is the last; an era is 400 of them.
+fn civil(days: i64) -> (i64, usize, i64) {
+    let since_march_0 = days + 719_468;
+    let (era, day_of_era) = (since_march_0.div_euclid(146_097), since_march_0.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = (march_month + 2) % 12;
+    let year = era * 400 + year_of_era + i64::from(month < 2);
+    (year, month as usize, day)
+}

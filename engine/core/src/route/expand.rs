@@ -1,0 +1,246 @@
+//! Text with back-references and accessors, as redirect URLs and header values have it (pound.md section 6).
+
+use super::captures::Captures;
+use super::request::Request;
+
+/// A text to be expanded for each request.
+#[derive(Debug, Clone)]
+pub struct Template {
+    parts: Vec<Part>,
+    /// The text cannot be expanded at all; requests that need it fail, as they do with Pound.
+    fault: Option<ExpandError>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Text(Box<[u8]>),
+    Group { group: usize, depth: usize, offset: usize },
+    Url,
+    Path,
+    Query,
+    Param(Box<[u8]>),
+    Header(Box<str>),
+    Host,
+    Port,
+    RemoteIp,
+}
+
+/// Why a text could not be expanded. The request is answered 500.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpandError {
+    /// Byte of the text, from 0.
+    pub offset: usize,
+    /// What is wrong there.
+    pub why: &'static str,
+}
+
+impl std::fmt::Display for ExpandError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} at byte {} of the text to expand", self.why, self.offset + 1)
+    }
+}
+
+impl Template {
+    /// Reads a text. One that cannot be expanded is kept, and says so when it is used: files that older
+    /// versions took verbatim still load.
+    pub fn parse(text: &str) -> Template {
+        let mut reader = Reader { text: text.as_bytes(), at: 0, parts: Vec::new(), literal: Vec::new() };
+        let fault = reader.read().err();
+        reader.flush();
+        Template { parts: reader.parts, fault }
+    }
+
+    /// Why this text can never be expanded, if so.
+    pub fn fault(&self) -> Option<&ExpandError> {
+        self.fault.as_ref()
+    }
+
+    /// Whether anything in it depends on the request.
+    pub fn has_expansions(&self) -> bool {
+        self.fault.is_some() || self.parts.iter().any(|part| !matches!(part, Part::Text(_)))
+    }
+
+    /// Whether it refers to groups of what selected the service.
+    pub fn has_groups(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Group { .. }))
+    }
+
+    /// Appends the expansion to `out`.
+    ///
+    /// # Errors
+    /// When the text is malformed or refers to a group that no match had. `out` then holds a part of it.
+    pub fn expand(
+        &self,
+        request: &Request<'_>,
+        captures: &Captures,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ExpandError> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text),
+                Part::Group { group, depth, offset } => match captures.group(*depth, *group) {
+                    Some(text) => out.extend_from_slice(text),
+                    None => return Err(ExpandError { offset: *offset, why: "no such group" }),
+                },
+                Part::Url => out.extend_from_slice(request.target()),
+                Part::Path => out.extend_from_slice(request.path()),
+                Part::Query => out.extend_from_slice(request.query().unwrap_or_default()),
+                Part::Param(name) => out.extend_from_slice(request.parameter(name).unwrap_or_default()),
+                Part::Header(name) => out.extend_from_slice(request.header(name).unwrap_or_default()),
+                Part::Host => {
+                    out.extend_from_slice(request.host().map_or(&[][..], |host| split_port(host).0))
+                }
+                Part::Port => {
+                    out.extend_from_slice(request.host().map_or(&[][..], |host| split_port(host).1))
+                }
+                Part::RemoteIp => {
+                    if let Some(address) = request.peer.ip() {
+                        out.extend_from_slice(address.to_string().as_bytes());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Splits a Host value into the name (IPv6 in its brackets) and the port with its colon, if any.
+pub(crate) fn split_port(host: &[u8]) -> (&[u8], &[u8]) {
+    let name_end = if host.first() == Some(&b'[') {
+        memchr::memchr(b']', host).map_or(host.len(), |close| close + 1)
+    } else {
+        memchr::memchr(b':', host).unwrap_or(host.len())
+    };
+    host.split_at(name_end)
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    parts: Vec<Part>,
+    literal: Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Result<(), ExpandError> {
+        while let Some(&byte) = self.text.get(self.at) {
+            match byte {
+                b'$' => self.dollar()?,
+                b'%' => self.percent()?,
+                _ => self.copy(1),
+            }
+        }
+        Ok(())
+    }
+
+    fn byte(&self, ahead: usize) -> Option<u8> {
+        self.text.get(self.at + ahead).copied()
+    }
+
+    fn copy(&mut self, length: usize) {
+        self.literal.extend_from_slice(&self.text[self.at..self.at + length]);
+        self.at += length;
+    }
+
+    fn flush(&mut self) {
+        if !self.literal.is_empty() {
+            self.parts.push(Part::Text(std::mem::take(&mut self.literal).into()));
+        }
+    }
+
+    fn dollar(&mut self) -> Result<(), ExpandError> {
+        match self.byte(1) {
+            Some(escaped @ (b'$' | b'%')) => {
+                self.literal.push(escaped);
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'0'..=b'9' | b'{') => self.group(0),
+            // Not an expansion: texts of older versions hold plain dollars.
+            _ => {
+                self.copy(1);
+                Ok(())
+            }
+        }
+    }
+
+    fn percent(&mut self) -> Result<(), ExpandError> {
+        let hex = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+        if hex(self.byte(1)) && hex(self.byte(2)) {
+            self.copy(3);
+            return Ok(());
+        }
+        match self.byte(1) {
+            Some(b'0'..=b'9' | b'{') => self.group(1),
+            Some(b'[') => self.accessor(),
+            _ => Err(ExpandError { offset: self.at, why: "stray %" }),
+        }
+    }
+
+    /// `$N`, `$N(M)`, `${N}`, `${N(M)}`, and the same with `%`, where the M-th latest match counts from
+    /// `base`.
+    fn group(&mut self, base: usize) -> Result<(), ExpandError> {
+        let offset = self.at;
+        self.at += 1;
+        let braced = self.byte(0) == Some(b'{');
+        self.at += usize::from(braced);
+        let group = self.number().ok_or(ExpandError { offset, why: "expected the number of a group" })?;
+        let mut depth = base;
+        if self.byte(0) == Some(b'(') && (braced || self.byte(1).is_some_and(|byte| byte.is_ascii_digit())) {
+            self.at += 1;
+            depth += self.number().ok_or(ExpandError { offset, why: "expected the number of a match" })?;
+            if self.byte(0) != Some(b')') {
+                return Err(ExpandError { offset, why: "unclosed parenthesis" });
+            }
+            self.at += 1;
+        }
+        if braced {
+            if self.byte(0) != Some(b'}') {
+                return Err(ExpandError { offset, why: "unclosed brace" });
+            }
+            self.at += 1;
+        }
+        self.flush();
+        self.parts.push(Part::Group { group, depth, offset });
+        Ok(())
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let text = std::str::from_utf8(&self.text[self.at..self.at + digits]).ok()?;
+        self.at += digits;
+        text.parse().ok()
+    }
+
+    fn accessor(&mut self) -> Result<(), ExpandError> {
+        let rest = &self.text[self.at..];
+        let Some(length) = memchr::memchr(b']', rest) else {
+            return Err(ExpandError { offset: self.at, why: "unclosed bracket" });
+        };
+        let inner = String::from_utf8_lossy(&rest[2..length]).into_owned();
+        let (word, argument) =
+            inner.split_once(' ').map_or((inner.as_str(), ""), |(word, rest)| (word, rest.trim()));
+        let part = match (word, argument) {
+            ("url", "") => Part::Url,
+            ("path", "") => Part::Path,
+            ("query", "") => Part::Query,
+            ("host", "") => Part::Host,
+            ("port", "") => Part::Port,
+            // Without trusted proxies the originator is the peer, whichever is asked for.
+            ("remoteip", "" | "0" | "1") => Part::RemoteIp,
+            ("param", name) if !name.is_empty() => Part::Param(name.as_bytes().into()),
+            ("header", name) if !name.is_empty() => Part::Header(name.into()),
+            _ => {
+                self.copy(length + 1);
+                return Ok(());
+            }
+        };
+        self.flush();
+        self.parts.push(part);
+        self.at += length + 1;
+        Ok(())
+    }
+}

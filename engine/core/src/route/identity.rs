@@ -1,0 +1,103 @@
+//! Names under which listeners, services and backends keep their rows of the shared segment over reloads.
+//!
+//! A row holds health, switches, statistics and sessions. Its name must not change when something else in
+//! the file does: labels are preferred to numbers, and where there is no label, content to position. Equal
+//! content is told apart by a number, in file order.
+
+use ounce_conf::model::{Address, Backend, BackendKind, Condition, Kind, Listen, Listener, Service};
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// Hands out names and numbers the repeated ones.
+#[derive(Default)]
+pub(crate) struct Identities {
+    seen: HashMap<String, u32>,
+}
+
+impl Identities {
+    /// The name of a listener: its protocol-independent address, since that is what clients know it by.
+    pub(crate) fn listener(&mut self, listener: &Listener) -> String {
+        let name = match &listener.listen {
+            Listen::Inet(address) => format!("listener {address}"),
+            Listen::Unix(path) => format!("listener unix {path:?}"),
+            Listen::Received(path) => format!("listener from {path:?}"),
+        };
+        self.unique(name)
+    }
+
+    /// The name of a service of `listener`, which is the label or else the name of a listener, or of a
+    /// global service.
+    pub(crate) fn service(&mut self, listener: Option<&str>, service: &Service) -> String {
+        let mut name = match listener {
+            Some(listener) => format!("service in {listener:?} "),
+            None => "service ".to_owned(),
+        };
+        match &service.name.label {
+            Some(label) => _ = write!(name, "{label:?}"),
+            None => condition(&service.condition, &mut name),
+        }
+        self.unique(name)
+    }
+
+    /// The name of a backend of the service named `service`. Weight and time limits may change.
+    pub(crate) fn backend(&mut self, service: &str, backend: &Backend) -> String {
+        let name = match &backend.kind {
+            BackendKind::Server(server) => match &server.address {
+                Address::Inet(address) => format!("server {address} of {service}"),
+                Address::Unix(path) => format!("server unix {path:?} of {service}"),
+            },
+            BackendKind::Redirect { code, url } => format!("redirect {code} {url:?} of {service}"),
+            BackendKind::Error { code, .. } => format!("error {code} of {service}"),
+        };
+        self.unique(name)
+    }
+
+    fn unique(&mut self, mut name: String) -> String {
+        let count = self.seen.entry(name.clone()).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            _ = write!(name, " #{count}");
+        }
+        name
+    }
+}
+
+/// Writes a condition so that equal conditions, and no others, are written alike.
+fn condition(condition: &Condition, out: &mut String) {
+    match condition {
+        Condition::All(all) => list("all", all, out),
+        Condition::Any(any) => list("any", any, out),
+        Condition::Not(inner) => list("not", std::slice::from_ref(inner), out),
+        Condition::Url(one) => pattern("url", "", one, out),
+        Condition::Path(one) => pattern("path", "", one, out),
+        Condition::Query(one) => pattern("query", "", one, out),
+        Condition::QueryParam { name, pattern: one } => pattern("param", name, one, out),
+        Condition::HeaderLine(one) => pattern("line", "", one, out),
+        Condition::HeaderValue { name, pattern: one } => pattern("header", name, one, out),
+        Condition::Host(one) => pattern("host", "", one, out),
+        Condition::Method(one) => pattern("method", "", one, out),
+        Condition::Acl(networks) => _ = write!(out, "acl{networks:?}"),
+    }
+}
+
+fn list(word: &str, conditions: &[impl std::borrow::Borrow<Condition>], out: &mut String) {
+    _ = write!(out, "{word}(");
+    for inner in conditions {
+        condition(inner.borrow(), out);
+        out.push(',');
+    }
+    out.push(')');
+}
+
+fn pattern(word: &str, name: &str, pattern: &ounce_conf::model::Pattern, out: &mut String) {
+    let kind = match pattern.kind {
+        Kind::Exact => "exact",
+        Kind::Prefix => "prefix",
+        Kind::Suffix => "suffix",
+        Kind::Contain => "contain",
+        Kind::Regex(ounce_conf::model::Flavour::Posix) => "posix",
+        Kind::Regex(ounce_conf::model::Flavour::Pcre) => "pcre",
+    };
+    let case = if pattern.ignore_case { "i" } else { "" };
+    _ = write!(out, "{word} {name:?} {kind}{case} {:?}", pattern.text);
+}

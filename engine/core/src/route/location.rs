@@ -1,0 +1,113 @@
+//! `RewriteLocation` and `RewriteDestination`: URLs that name us for the backend and the backend for us.
+//!
+//! A location is rewritten only if it names the backend's address and port, or (value 1) this listener or
+//! the host that the request asked for, with another port or scheme. A foreign host is never touched, and no
+//! name is ever resolved: names other than the request's own compare as foreign.
+
+use super::expand::split_port;
+use ounce_conf::model::{Protocol, RewriteLocation};
+use std::net::{IpAddr, SocketAddr};
+
+/// What a location is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// Which locations are rewritten.
+    pub mode: RewriteLocation,
+    /// What is spoken on the listener.
+    pub protocol: Protocol,
+    /// The Host value of the request, port included.
+    pub host: &'a [u8],
+    /// The listener's address, or the local address of the client's connection where that is known.
+    pub listener: Option<SocketAddr>,
+    /// The address of the backend that answered; UNIX backends have none, and nothing is rewritten.
+    pub backend: Option<SocketAddr>,
+}
+
+/// The value to send instead of this Location or Content-Location, if it is to be rewritten.
+pub fn rewrite(value: &[u8], scene: &Scene<'_>) -> Option<Vec<u8>> {
+    let backend = scene.backend?;
+    if scene.mode == RewriteLocation::Off || scene.host.is_empty() {
+        return None;
+    }
+    let url = Url::parse(value)?;
+    let ours = names_backend(&url, backend) || (scene.mode == RewriteLocation::On && names_us(&url, scene));
+    ours.then(|| join(scheme_of(scene.protocol), scene.host, url.path))
+}
+
+/// The value to send to `backend` instead of this Destination (RFC 4918 10.3), if it is an absolute URL.
+/// Backends are spoken to in plain HTTP.
+pub fn destination(value: &[u8], backend: SocketAddr) -> Option<Vec<u8>> {
+    let url = Url::parse(value)?;
+    Some(join("http", backend.to_string().as_bytes(), url.path))
+}
+
+fn join(scheme: &str, authority: &[u8], path: &[u8]) -> Vec<u8> {
+    let mut joined = Vec::with_capacity(scheme.len() + authority.len() + path.len() + 4);
+    joined.extend_from_slice(scheme.as_bytes());
+    joined.extend_from_slice(b"://");
+    joined.extend_from_slice(authority);
+    if path.first() != Some(&b'/') {
+        joined.push(b'/');
+    }
+    joined.extend_from_slice(path);
+    joined
+}
+
+fn scheme_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Https => "https",
+    }
+}
+
+fn names_backend(url: &Url<'_>, backend: SocketAddr) -> bool {
+    url.address() == Some(backend.ip().to_canonical()) && url.port == backend.port()
+}
+
+fn names_us(url: &Url<'_>, scene: &Scene<'_>) -> bool {
+    let same_host = url.name.eq_ignore_ascii_case(split_port(scene.host).0)
+        || scene.listener.is_some_and(|listener| url.address() == Some(listener.ip().to_canonical()));
+    let other_port = scene.listener.is_some_and(|listener| listener.port() != url.port);
+    same_host && (other_port || url.scheme != scheme_of(scene.protocol))
+}
+
+/// An absolute http or https URL.
+struct Url<'a> {
+    scheme: &'static str,
+    /// Host name or address, IPv6 in its brackets.
+    name: &'a [u8],
+    port: u16,
+    /// What follows the authority: path, query and fragment.
+    path: &'a [u8],
+}
+
+impl<'a> Url<'a> {
+    fn parse(value: &'a [u8]) -> Option<Url<'a>> {
+        let (scheme, default_port, rest) =
+            [("http", 80), ("https", 443)].into_iter().find_map(|(scheme, port)| {
+                let (head, rest) = value.split_at_checked(scheme.len())?;
+                let rest = rest.strip_prefix(b"://")?;
+                head.eq_ignore_ascii_case(scheme.as_bytes()).then_some((scheme, port, rest))
+            })?;
+        let authority_end =
+            rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(authority_end);
+        // User information or a backslash: browsers and servers disagree where such a host ends.
+        if authority.is_empty() || authority.iter().any(|byte| matches!(byte, b'@' | b'\\')) {
+            return None;
+        }
+        let (name, port) = split_port(authority);
+        let port = match port {
+            b"" | b":" => default_port,
+            digits => std::str::from_utf8(&digits[1..]).ok()?.parse().ok()?,
+        };
+        Some(Url { scheme, name, port, path })
+    }
+
+    /// The host, if it is an address and not a name.
+    fn address(&self) -> Option<IpAddr> {
+        let text = std::str::from_utf8(self.name).ok()?;
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    }
+}

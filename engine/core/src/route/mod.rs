@@ -1,0 +1,28 @@
+//! Which service answers a request, and where redirects and rewritten locations point.
+//!
+//! [`compile`](compile::compile) turns a configuration into a [`Plan`] once per generation;
+//! [`select`] asks it about each request. Nothing here allocates for a request unless
+//! back-references are wanted.
+
+pub mod acl;
+pub mod captures;
+pub mod compile;
+pub mod expand;
+mod hosts;
+mod identity;
+pub mod location;
+pub mod matcher;
+pub mod pattern;
+pub mod plan;
+mod posix;
+pub mod redirect;
+pub mod request;
+
+pub use captures::Captures;
+pub use compile::{Ids, compile};
+pub use expand::ExpandError;
+pub use matcher::select;
+pub use plan::{
+    BackendIx, BackendKind, BackendPlan, ListenerPlan, Plan, RedirectPlan, ServiceIx, ServicePlan,
+};
+pub use request::Request;

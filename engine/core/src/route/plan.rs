@@ -1,0 +1,220 @@
+//! What a configuration means to the workers of one generation: immutable, shared, with no names to look up.
+
+use super::expand::Template;
+use super::hosts::HostIndex;
+use super::matcher::Matcher;
+use super::pattern::Pattern;
+use ounce_conf::model::{
+    Address, Balancer, ErrorPage, HeaderOption, LogLevel, Protocol, RewriteLocation, SessionKind,
+};
+use std::net::SocketAddr;
+use std::ops::Range;
+
+/// A service's place in [`Plan::services`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceIx(pub u32);
+
+/// A backend's place in [`Plan::backends`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendIx(pub u32);
+
+/// One generation's plan.
+#[derive(Debug)]
+pub struct Plan {
+    /// Listeners in file order.
+    pub listeners: Vec<ListenerPlan>,
+    /// All services: each listener's own in file order, then the global ones.
+    pub services: Vec<ServicePlan>,
+    /// All backends; those of a service stand together, regular ones first.
+    pub backends: Vec<BackendPlan>,
+    /// How long a drain waits for active requests.
+    pub grace_ms: u64,
+    /// Delay between probes of a dead backend.
+    pub alive_ms: u64,
+    /// Keep request counts and times per backend.
+    pub backend_stats: bool,
+    /// The last octet or group of client addresses in logs is 0.
+    pub anonymise: bool,
+}
+
+impl Plan {
+    /// The service at `ix`, which this plan handed out.
+    pub fn service(&self, ix: ServiceIx) -> &ServicePlan {
+        &self.services[ix.0 as usize]
+    }
+
+    /// The backend at `ix`, which this plan handed out.
+    pub fn backend(&self, ix: BackendIx) -> &BackendPlan {
+        &self.backends[ix.0 as usize]
+    }
+}
+
+/// A listener and what is asked of every request there.
+#[derive(Debug)]
+pub struct ListenerPlan {
+    /// Its row in the shared segment.
+    pub row: u32,
+    /// Its label; empty without one.
+    pub name: String,
+    /// HTTP or HTTPS.
+    pub protocol: Protocol,
+    /// Where it listens, unless that is a UNIX socket or a received one.
+    pub address: Option<SocketAddr>,
+    /// Where it listens, for people: address without port (IPv6 in brackets) or path.
+    pub address_text: String,
+    /// For `X-Forwarded-Port` and logs; 0 for UNIX and received sockets.
+    pub port: u16,
+    /// The cumulative method groups that are allowed (`xHTTP`).
+    pub methods: u8,
+    /// Longest request, status or header line in bytes.
+    pub line_max: u32,
+    /// Longest request target in bytes.
+    pub max_uri: Option<u32>,
+    /// Largest request body in bytes.
+    pub max_request: Option<u64>,
+    /// Inactivity limit on the client side.
+    pub client_ms: u64,
+    /// What the raw request target must match.
+    pub check_url: Option<Pattern>,
+    /// Custom pages by status code.
+    pub error_pages: Vec<(u16, ErrorPage)>,
+    /// Changes to the header fields of requests, in file order.
+    pub header_rules: Vec<HeaderRule>,
+    /// Which canned headers requests get.
+    pub header_option: HeaderOption,
+    /// Which Location and Content-Location values are rewritten.
+    pub rewrite_location: RewriteLocation,
+    /// Rewrite the Destination field of requests.
+    pub rewrite_destination: bool,
+    /// Request log format.
+    pub log_level: LogLevel,
+    /// The services tried, in this order: its own, then the global ones.
+    pub services: Vec<ServiceIx>,
+    /// Some header rule refers to groups of what selected the service.
+    pub(crate) captures: bool,
+    /// Which of `services` can match a given host at all.
+    pub(crate) hosts: Option<HostIndex>,
+}
+
+impl ListenerPlan {
+    /// The custom page for `status`, if there is one.
+    pub fn error_page(&self, status: u16) -> Option<&ErrorPage> {
+        self.error_pages.iter().find(|(code, _)| *code == status).map(|(_, page)| page)
+    }
+}
+
+/// A change to a request's header fields, made after the canned headers were added.
+#[derive(Debug)]
+pub enum HeaderRule {
+    /// Replace the first field of this name, or add it.
+    Set {
+        /// Field name as written.
+        name: String,
+        /// Field value, to be expanded for each request.
+        value: Template,
+    },
+    /// Remove each field whose whole line `Name: value` matches.
+    Delete(Pattern),
+}
+
+/// A service.
+#[derive(Debug)]
+pub struct ServicePlan {
+    /// Its row in the shared segment.
+    pub row: u32,
+    /// Its label; empty without one (logs print `-`).
+    pub name: String,
+    /// Its number among the services of its listener, or among the global ones, from 0.
+    pub index: u32,
+    /// The listener it belongs to; `None` for a global service.
+    pub listener: Option<u32>,
+    /// Disabled in the file: how the row's switch stands at first.
+    pub disabled: bool,
+    /// What a request must satisfy.
+    pub condition: Matcher,
+    /// Regular backends.
+    pub backends: Range<u32>,
+    /// Emergency backends; they follow the regular ones.
+    pub emergency: Range<u32>,
+    /// Sticky sessions.
+    pub session: Option<SessionPlan>,
+    /// How a backend is chosen.
+    pub balancer: Balancer,
+    /// Some redirect of this service refers to groups of what selected it.
+    pub(crate) captures: bool,
+}
+
+impl ServicePlan {
+    /// Its regular and emergency backends.
+    pub fn all_backends(&self) -> impl Iterator<Item = BackendIx> + use<> {
+        (self.backends.start..self.emergency.end).map(BackendIx)
+    }
+
+    /// The number of `backend` within this service, from 0: regular ones first.
+    pub fn position(&self, backend: BackendIx) -> u32 {
+        debug_assert!((self.backends.start..self.emergency.end).contains(&backend.0));
+        backend.0 - self.backends.start
+    }
+}
+
+/// Sticky sessions of a service.
+#[derive(Debug, Clone)]
+pub struct SessionPlan {
+    /// Where the key is found.
+    pub kind: SessionKind,
+    /// Idle life of a session.
+    pub ttl_ms: u64,
+}
+
+/// A backend of one service.
+#[derive(Debug)]
+pub struct BackendPlan {
+    /// Its row in the shared segment.
+    pub row: u32,
+    /// What it is.
+    pub kind: BackendKind,
+    /// Its weight, at least 1.
+    pub priority: u16,
+    /// Disabled in the file: how the row's switch stands at first.
+    pub disabled: bool,
+    /// The service it belongs to.
+    pub service: ServiceIx,
+    /// For logs: `ip:port`, a path, `redirect:URL`, `error:CODE` or `error:CODE:text`.
+    pub name: String,
+}
+
+/// The kinds of backend.
+#[derive(Debug)]
+pub enum BackendKind {
+    /// A server that is connected to.
+    Server {
+        /// Where it is.
+        address: Address,
+        /// Inactivity limit.
+        timeout_ms: u64,
+        /// Connect limit.
+        connect_ms: u64,
+        /// Inactivity limit after an upgrade.
+        ws_ms: u64,
+    },
+    /// An answer that names another place: see [`super::redirect::location`].
+    Redirect(RedirectPlan),
+    /// An answer made here.
+    Error {
+        /// Its status.
+        code: u16,
+        /// Its own page; the listener's or built-in one otherwise.
+        page: Option<ErrorPage>,
+    },
+}
+
+/// A redirect.
+#[derive(Debug)]
+pub struct RedirectPlan {
+    /// 301, 302, 303, 307 or 308.
+    pub code: u16,
+    /// Where to, to be expanded for each request.
+    pub url: Template,
+    /// The request's path and query follow.
+    pub append_target: bool,
+}
