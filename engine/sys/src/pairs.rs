@@ -2,9 +2,9 @@
 //!
 //! Messages keep their borders and writers never block: a log line or an order is delivered whole or not at all.
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Two ends for orders: SOCK_SEQPACKET, so an end that closes is seen as end of file. Non-blocking, close on exec.
 ///
@@ -32,6 +32,30 @@ pub fn datagram(send_bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((left, right))
 }
 
+/// Sends one message without waiting; false if the other end has no room for it.
+///
+/// # Errors
+/// What send(2) reports, EPIPE above all.
+pub fn send(fd: RawFd, message: &[u8]) -> io::Result<bool> {
+    match nix::sys::socket::send(fd, message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+        Ok(_) => Ok(true),
+        Err(nix::Error::EAGAIN | nix::Error::ENOBUFS) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Receives one message without waiting: its length, 0 at the end of the stream, `None` if there is none yet.
+///
+/// # Errors
+/// What recv(2) reports.
+pub fn receive(fd: RawFd, message: &mut [u8]) -> io::Result<Option<usize>> {
+    match nix::sys::socket::recv(fd, message, MsgFlags::MSG_DONTWAIT) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(nix::Error::EAGAIN | nix::Error::EINTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn flags() -> SockFlag {
     SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC
 }
@@ -39,7 +63,7 @@ fn flags() -> SockFlag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{MsgFlags, recv, send};
+    use nix::sys::socket::{recv, send};
 
     /// Messages keep their borders and a closed end reads as end of file.
     #[test]
