@@ -14,12 +14,20 @@
 //! 4. Nothing here knows HTTP or the configuration.
 #![allow(unsafe_code)]
 
+mod buffers;
 pub mod clock;
+pub mod epoll;
 pub mod errno;
 pub mod fdpass;
+mod file;
+mod lanes;
+mod op;
 pub mod pairs;
+mod pipe;
 pub mod privilege;
+pub mod probe;
 pub mod process;
 pub mod ring;
 pub mod signal;
 pub mod socket;
+pub mod uring;

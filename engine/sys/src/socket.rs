@@ -1,5 +1,7 @@
 //! Addresses, and the sockets that the supervisor binds.
 
+use crate::errno::Errno;
+use crate::ring::Interest;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -267,6 +269,30 @@ pub(crate) fn reset_on_close(fd: RawFd) {
     // SAFETY: the pointer is to a linger that lives over the call and `size` is its size. A socket without this option
     // is closed in the ordinary way.
     unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size) };
+}
+
+/// The error that a socket keeps for us, such as that of a connect; asking clears it.
+pub(crate) fn pending_error(fd: RawFd) -> Result<(), Errno> {
+    let mut number: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    let (into, size) = ((&raw mut number).cast(), &raw mut size);
+    // SAFETY: the pointers are to an int and its size, which live over the call.
+    match check(unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, into, size) }) {
+        Err(error) => Err(Errno::of(&error)),
+        Ok(_) if number != 0 => Err(Errno(number)),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Whether the descriptor is ready now, or broken, which an operation on it will tell.
+pub(crate) fn is_ready(fd: RawFd, interest: Interest) -> bool {
+    let events = match interest {
+        Interest::Read => libc::POLLIN | libc::POLLRDHUP,
+        Interest::Write => libc::POLLOUT,
+    };
+    let mut poll = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: the pointer is to one pollfd that lives over the call.
+    unsafe { libc::poll(&mut poll, 1, 0) > 0 }
 }
 
 /// The result of a C call, or the error it left.
