@@ -53,6 +53,17 @@ pub fn receive(socket: BorrowedFd<'_>, payload: &mut [u8]) -> io::Result<(usize,
     Ok((message.bytes, fds))
 }
 
+/// A second descriptor for what `fd` names, which closes on exec: for a child that inherited the number alone.
+///
+/// # Errors
+/// What fcntl(2) reports, EBADF if the number names nothing.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed, and a number that names nothing is an error.
+    let copy = crate::socket::check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// Fetches one listening socket from the process that serves this UNIX socket (`SocketFrom`). It comes back
 /// non-blocking. Waits at most `timeout` for the message.
 ///
@@ -75,4 +86,23 @@ pub fn fetch_listener(path: &Path, timeout: Duration) -> io::Result<OwnedFd> {
     }
     crate::process::set_nonblocking(fd.as_fd())?;
     Ok(fd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    /// The copy lives on when the first descriptor is closed.
+    #[test]
+    fn a_duplicate_is_a_descriptor_of_its_own() {
+        let (mut left, right) = UnixStream::pair().unwrap();
+        let mut copy = UnixStream::from(duplicate(right.as_raw_fd()).unwrap());
+        drop(right);
+        left.write_all(b"x").unwrap();
+        let mut byte = [0];
+        copy.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+        assert_eq!(duplicate(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
 }
