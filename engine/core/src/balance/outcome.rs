@@ -6,8 +6,8 @@
 use crate::route::plan::{BackendIx, BackendKind, Plan};
 use ounce_mem::{BackendId, Segment};
 
-/// Marks a backend dead after a failed connect and forgets its sessions, so that their clients are
-/// balanced anew.
+/// Marks a backend dead after a failed connect. Its sessions are over, so that their clients are balanced
+/// anew.
 ///
 /// True for the first to notice, who reports it. Backends that answer without a connection never die.
 pub fn connect_failed(plan: &Plan, segment: &Segment, backend: BackendIx, now_ms: u64) -> bool {
@@ -15,10 +15,6 @@ pub fn connect_failed(plan: &Plan, segment: &Segment, backend: BackendIx, now_ms
     if !matches!(backend.kind, BackendKind::Server { .. }) {
         return false;
     }
-    let id = BackendId(backend.row);
-    let first = segment.backends().mark_dead(id, now_ms);
-    if first {
-        segment.sessions().forget_backend(id);
-    }
-    first
+    // Its sessions end with it: the row counts its deaths, and sessions name the count.
+    segment.backends().mark_dead(BackendId(backend.row), now_ms)
 }

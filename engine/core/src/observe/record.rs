@@ -7,6 +7,7 @@ use crate::observe::time::LocalTime;
 use crate::route::plan::{BackendIx, ServiceIx};
 use crate::route::request::Request;
 use ounce_conf::model::LogLevel;
+use std::io::Write;
 
 /// Facts about one request. Kept per connection: [`Record::begin`] keeps its memory.
 #[derive(Debug, Default)]
@@ -87,24 +88,26 @@ impl Record {
 
     /// The answer of a backend.
     pub fn answered(&mut self, version: Version, status: u16, reason: &[u8]) {
-        let version: &[u8] = match version {
-            Version::H10 => b"HTTP/1.0 ",
-            Version::H11 => b"HTTP/1.1 ",
-        };
-        self.status_line(version, status, reason);
+        self.status_line(version.text(), status, reason);
     }
 
     /// An answer of our own: an error or a redirect.
     pub fn answered_here(&mut self, status: u16, reason: &[u8]) {
-        self.status_line(b"", status, reason);
+        self.status_line("", status, reason);
     }
 
-    fn status_line(&mut self, version: &[u8], status: u16, reason: &[u8]) {
+    fn status_line(&mut self, version: &str, status: u16, reason: &[u8]) {
         self.status = status;
         let start = self.text.len();
-        let code = [status / 100 % 10, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8);
-        for part in [version, &code, if reason.is_empty() { b"" } else { b" " }, reason] {
-            self.text.extend_from_slice(part);
+        if !version.is_empty() {
+            self.text.extend_from_slice(version.as_bytes());
+            self.text.push(b' ');
+        }
+        // Writing to a Vec cannot fail.
+        _ = write!(self.text, "{status:03}");
+        if !reason.is_empty() {
+            self.text.push(b' ');
+            self.text.extend_from_slice(reason);
         }
         self.spans[Part::StatusLine as usize] = Some((start as u32, self.text.len() as u32));
     }

@@ -5,9 +5,9 @@ use super::expand::Template;
 use super::hosts::HostIndex;
 use super::identity::Identities;
 use super::matcher::Matcher;
-use super::pattern::Pattern;
+use super::pattern::{Groups, Pattern};
 use super::plan::{
-    BackendIx, BackendKind, BackendPlan, HeaderRule, ListenerPlan, Plan, ServiceIx, ServicePlan, SessionPlan,
+    BackendKind, BackendPlan, HeaderRule, ListenerPlan, Plan, ServiceIx, ServicePlan, SessionPlan,
 };
 use super::redirect;
 use ounce_conf::model::{
@@ -40,7 +40,13 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         backend_stats: config.global.backend_stats,
         anonymise: config.global.anonymise,
     };
-    let mut compiler = Compiler { plan, ids, identities: Identities::default(), errors: Vec::new() };
+    let mut compiler = Compiler {
+        plan,
+        ids,
+        identities: Identities::default(),
+        groups: Groups::Unwanted,
+        errors: Vec::new(),
+    };
     compiler.config(config);
     if compiler.errors.is_empty() { Ok(compiler.plan) } else { Err(compiler.errors) }
 }
@@ -49,6 +55,8 @@ struct Compiler<'a> {
     plan: Plan,
     ids: &'a mut dyn Ids,
     identities: Identities,
+    /// Whether the patterns being compiled are referred to.
+    groups: Groups,
     errors: Vec<String>,
 }
 
@@ -63,7 +71,8 @@ impl Compiler<'_> {
             .iter()
             .enumerate()
             .map(|(index, service)| {
-                let place = Place { listener: None, scope: None, index, shown: "service".to_owned() };
+                let groups = self.plan.listeners.iter().any(|listener| listener.captures);
+                let place = Place { listener: None, scope: None, index, groups, shown: "service".to_owned() };
                 (self.service(&place, service), &service.condition)
             })
             .collect();
@@ -120,7 +129,8 @@ impl Compiler<'_> {
         let mut services = Vec::with_capacity(listener.services.len());
         for (number, service) in listener.services.iter().enumerate() {
             let shown = format!("{shown}, service");
-            let place = Place { listener: Some(index as u32), scope: Some(&scope), index: number, shown };
+            let listener = Some(index as u32);
+            let place = Place { listener, scope: Some(&scope), index: number, groups: captures, shown };
             services.push((self.service(&place, service), &service.condition));
         }
         services
@@ -150,7 +160,10 @@ impl Compiler<'_> {
         };
         let row = self.ids.service(&identity);
         let row = self.row(row, "services");
+        let captures = service.backends.iter().chain(&service.emergency).any(refers_to_groups);
+        self.groups = if captures || place.groups { Groups::Wanted } else { Groups::Unwanted };
         let condition = self.condition(&shown, &service.condition);
+        self.groups = Groups::Unwanted;
         let start = self.plan.backends.len() as u32;
         for backend in &service.backends {
             self.backend(ix, &identity, &shown, backend);
@@ -160,10 +173,6 @@ impl Compiler<'_> {
             self.backend(ix, &identity, &shown, backend);
         }
         let end = self.plan.backends.len() as u32;
-        let captures = (start..end).any(|backend| {
-            let backend = self.plan.backend(BackendIx(backend));
-            matches!(&backend.kind, BackendKind::Redirect(redirect) if redirect.url.has_groups())
-        });
         self.plan.services.push(ServicePlan {
             row,
             name: service.name.label.clone().unwrap_or_default(),
@@ -252,7 +261,7 @@ impl Compiler<'_> {
     }
 
     fn pattern(&mut self, shown: &str, directive: &str, written: &Written) -> Option<Pattern> {
-        match Pattern::compile(written) {
+        match Pattern::compile(written, self.groups) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
                 self.errors.push(format!("{shown}: {directive} {:?}: {error}", written.text));
@@ -278,8 +287,14 @@ struct Place<'a> {
     /// The label of its listener, or else its identity.
     scope: Option<&'a str>,
     index: usize,
+    /// A listener that has it refers to groups of what selected it.
+    groups: bool,
     /// Its kind and listener, for messages.
     shown: String,
+}
+
+fn refers_to_groups(backend: &Backend) -> bool {
+    matches!(&backend.kind, model::BackendKind::Redirect { url, .. } if Template::parse(url).has_groups())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -91,10 +91,10 @@ impl Template {
                 Part::Param(name) => out.extend_from_slice(request.parameter(name).unwrap_or_default()),
                 Part::Header(name) => out.extend_from_slice(request.header(name).unwrap_or_default()),
                 Part::Host => {
-                    out.extend_from_slice(request.host().map_or(&[][..], |host| split_port(host).0))
+                    out.extend_from_slice(request.host().map_or(&[][..], |host| split_port(host).0));
                 }
                 Part::Port => {
-                    out.extend_from_slice(request.host().map_or(&[][..], |host| split_port(host).1))
+                    out.extend_from_slice(request.host().map_or(&[][..], |host| split_port(host).1));
                 }
                 Part::RemoteIp => {
                     if let Some(address) = request.peer.ip() {

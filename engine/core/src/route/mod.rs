@@ -17,6 +17,7 @@ pub mod plan;
 mod posix;
 pub mod redirect;
 pub mod request;
+pub(crate) mod rules;
 
 pub use captures::Captures;
 pub use compile::{Ids, compile};

@@ -12,11 +12,23 @@ use regex_automata::util::pool::Pool;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Anchored, Input, MatchKind, meta};
 use regex_syntax::ast::{self, Ast};
-use regex_syntax::hir::{Hir, Look, translate::TranslatorBuilder};
+use regex_syntax::hir::translate::TranslatorBuilder;
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Largest compiled form of one pattern in bytes. The engine's memory grows with counted repetition,
 /// so a pattern such as `(a{1000}){1000}` must be refused when the configuration is loaded.
 const COMPILED_BYTES_MAX: usize = 4 << 20;
+
+/// Whether anything refers to the groups of a pattern's matches. POSIX patterns are larger if so: the
+/// leftmost-longest match takes two more automata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Groups {
+    /// Something does.
+    Wanted,
+    /// Nothing does.
+    Unwanted,
+}
 
 /// Where the groups of a match stand in its subject; pairs of start and end, group 0 first.
 pub(crate) type Slots = Vec<Option<NonMaxUsize>>;
@@ -42,14 +54,14 @@ struct Regex {
     longest: Option<Longest>,
 }
 
+/// Makes the scratch memory of a lazy automaton; one exists per thread that matches at a time.
+type MakeCache = Box<dyn Fn() -> dfa::Cache + Send + Sync + UnwindSafe + RefUnwindSafe>;
+
 /// What finds the leftmost-longest match once its start is known.
 struct Longest {
     /// All matches from a given start: where the last one ends.
     end: dfa::DFA,
-    end_cache: Pool<
-        dfa::Cache,
-        Box<dyn Fn() -> dfa::Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>,
-    >,
+    end_cache: Pool<dfa::Cache, MakeCache>,
     /// The pattern followed by the end of the text: the groups of a match of known span.
     span: meta::Regex,
 }
@@ -60,13 +72,21 @@ impl std::fmt::Debug for Longest {
     }
 }
 
+/// Whether a pattern of a configuration compiles, for those who check files.
+///
+/// # Errors
+/// Says in words for the operator what is wrong with the regular expression, or that its compiled form is
+/// too large.
+pub fn check(written: &Written) -> Result<(), String> {
+    Pattern::compile(written, Groups::Unwanted).map(drop)
+}
+
 impl Pattern {
-    /// Compiles a pattern of the configuration.
+    /// Compiles a pattern of the configuration; `groups` says whether [`Pattern::find`] will be asked.
     ///
     /// # Errors
-    /// Says in words for the operator what is wrong with the regular expression, or that its compiled
-    /// form is too large.
-    pub fn compile(written: &Written) -> Result<Pattern, String> {
+    /// As [`check`].
+    pub(crate) fn compile(written: &Written, groups: Groups) -> Result<Pattern, String> {
         let text: Box<[u8]> = written.text.as_bytes().into();
         let ignore_case = written.ignore_case;
         let form = match written.kind {
@@ -79,7 +99,7 @@ impl Pattern {
             Kind::Contain => Form::Contain(Box::new(memmem::Finder::new(&text).into_owned())),
             Kind::Regex(Flavour::Posix) => {
                 let hir = posix::translate(&written.text, ignore_case)?;
-                Form::Regex(Box::new(Regex::build(&hir, true)?))
+                Form::Regex(Box::new(Regex::build(&hir, groups == Groups::Wanted)?))
             }
             Kind::Regex(Flavour::Pcre) => {
                 let hir = perl(&written.text, ignore_case)?;
@@ -169,10 +189,8 @@ impl Longest {
             .build_from_nfa(nfa)
             .map_err(|_| "the regular expression is too large".to_owned())?;
         let template = end.clone();
-        let end_cache: Pool<
-            _,
-            Box<dyn Fn() -> dfa::Cache + Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>,
-        > = Pool::new(Box::new(move || template.create_cache()));
+        let make: MakeCache = Box::new(move || template.create_cache());
+        let end_cache = Pool::new(make);
         let span = build_meta(&Hir::concat(vec![hir.clone(), Hir::look(Look::End)]))?;
         Ok(Longest { end, end_cache, span })
     }
@@ -203,13 +221,12 @@ fn build_meta(hir: &Hir) -> Result<meta::Regex, String> {
 }
 
 fn folded_literal(text: &[u8]) -> Hir {
-    let mut class_of = |&byte: &u8| {
-        let mut class =
-            regex_syntax::hir::ClassBytes::new([regex_syntax::hir::ClassBytesRange::new(byte, byte)]);
+    let folded = text.iter().map(|&byte| {
+        let mut class = ClassBytes::new([ClassBytesRange::new(byte, byte)]);
         class.case_fold_simple();
-        Hir::class(regex_syntax::hir::Class::Bytes(class))
-    };
-    Hir::concat(text.iter().map(&mut class_of).collect())
+        Hir::class(Class::Bytes(class))
+    });
+    Hir::concat(folded.collect())
 }
 
 /// Parses a Perl-compatible pattern.
@@ -257,6 +274,7 @@ impl ast::Visitor for Perl {
     fn visit_pre(&mut self, tree: &Ast) -> Result<(), String> {
         if let Ast::Repetition(outer) = tree
             && let Ast::Repetition(_) = &*outer.ast
+            && matches!(outer.op.kind, ast::RepetitionKind::OneOrMore)
         {
             let at = outer.op.span.start.offset + 1;
             return Err(format!("possessive quantifiers are not supported, at byte {at} of the pattern"));
@@ -277,5 +295,81 @@ impl ast::Visitor for Perl {
             return Err(format!("write \\[ for a bracket inside a set, at byte {at} of the pattern"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(kind: Kind, text: &str, ignore_case: bool) -> Result<Pattern, String> {
+        Pattern::compile(&Written { kind, text: text.to_owned(), ignore_case }, Groups::Wanted)
+    }
+
+    fn span(kind: Kind, text: &str, ignore_case: bool, subject: &str) -> Option<(usize, usize)> {
+        let pattern = compile(kind, text, ignore_case).expect("a good pattern");
+        let mut slots = Slots::new();
+        let found = pattern.find(subject.as_bytes(), &mut slots);
+        assert_eq!(found, pattern.is_match(subject.as_bytes()));
+        found.then(|| (slots[0].expect("a start").get(), slots[1].expect("an end").get()))
+    }
+
+    #[test]
+    fn each_kind_says_where_it_matched() {
+        assert_eq!(span(Kind::Exact, "abc", false, "abc"), Some((0, 3)));
+        assert_eq!(span(Kind::Exact, "abc", false, "abcd"), None);
+        assert_eq!(span(Kind::Exact, "ABC", true, "abc"), Some((0, 3)));
+        assert_eq!(span(Kind::Prefix, "/a", false, "/a/b"), Some((0, 2)));
+        assert_eq!(span(Kind::Prefix, "/A", true, "/a/b"), Some((0, 2)));
+        assert_eq!(span(Kind::Prefix, "/a/b/c", false, "/a/b"), None);
+        assert_eq!(span(Kind::Suffix, ".gif", false, "x.gif"), Some((1, 5)));
+        assert_eq!(span(Kind::Suffix, ".GIF", true, "x.gif"), Some((1, 5)));
+        assert_eq!(span(Kind::Suffix, "longer", false, "ger"), None);
+        assert_eq!(span(Kind::Contain, "b.c", false, "abXcb.c"), Some((4, 7)));
+        assert_eq!(span(Kind::Contain, "B.C", true, "abXcb.c"), Some((4, 7)));
+        assert_eq!(span(Kind::Contain, "B", false, "abc"), None);
+    }
+
+    #[test]
+    fn perl_patterns_have_their_classes_and_lazy_operators() {
+        let perl = Kind::Regex(Flavour::Pcre);
+        assert_eq!(span(perl, r"^/v\d+/(?<id>\w+?)/", false, "/v12/ab/"), Some((0, 8)));
+        assert_eq!(span(perl, r"a|ab", false, "ab"), Some((0, 1)), "leftmost first, not longest");
+        assert_eq!(span(perl, r"(?i)ABC", false, "abc"), Some((0, 3)));
+        assert_eq!(span(perl, r"[\d]+", false, "a12"), Some((1, 3)));
+        assert_eq!(span(perl, r"\d", false, "\u{0663}"), None, "no Unicode");
+        assert_eq!(span(perl, r"a{2}{2}", false, "aaaa"), Some((0, 4)));
+    }
+
+    #[test]
+    fn perl_patterns_that_would_mean_something_else_are_refused() {
+        for (text, reason) in [
+            (r"a(?=b)", "look-ahead"),
+            (r"(?<!a)b", "look-behind"),
+            (r"(a)\1", "back-references"),
+            (r"a++b", "possessive"),
+            (r"a*+b", "possessive"),
+            (r"[a&&b]", "backslash in the set"),
+            (r"[a[b]]", r"\["),
+            (r"(?>a)", "at byte"),
+            (r"a(", "at byte"),
+        ] {
+            let error = compile(Kind::Regex(Flavour::Pcre), text, false).expect_err(text);
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    /// Patterns without wanted groups are only asked whether they match; the answer is the same.
+    #[test]
+    fn groups_do_not_change_whether_a_pattern_matches() {
+        let written = Written {
+            kind: Kind::Regex(Flavour::Posix),
+            text: "^(a|ab)(c|bcd)$".to_owned(),
+            ignore_case: false,
+        };
+        let plain = Pattern::compile(&written, Groups::Unwanted).expect("a good pattern");
+        assert!(plain.is_match(b"abcd"));
+        assert!(!plain.is_match(b"abd"));
+        assert_eq!(check(&written), Ok(()));
     }
 }

@@ -337,3 +337,174 @@ fn named_class(name: &[u8]) -> Option<ClassBytes> {
     };
     Some(ClassBytes::new(ranges.iter().map(|&(start, end)| ClassBytesRange::new(start, end))))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::route::pattern::{Groups, Pattern};
+    use ounce_conf::model::{Flavour, Kind, Pattern as Written};
+
+    /// Pattern, subject, and the groups as regexec(3) of glibc reports them.
+    const MATCHES: &[(&str, &str, &str)] = &[
+        ("(a|ab)(c|bcd)(d*)", "abcd", "0,4|0,1|1,4|4,4"),
+        ("(http|https)://([^/]*)(/.*)?", "https://h/x", "0,11|0,5|8,9|9,11"),
+        ("/(foo|foobar)(.*)", "/foobarbaz", "0,10|1,4|4,10"),
+        ("/(foo|foobar)", "/foobarbaz", "0,7|1,7"),
+        ("(a*)(ab)*(b*)", "abb", "0,3|0,1|-|1,3"),
+        ("(a|ab)(bc|c)?", "abc", "0,3|0,1|1,3"),
+        ("(ab|a)(bc)?", "abc", "0,3|0,1|1,3"),
+        ("x*", "aaa", "0,0"),
+        (r"(.*)\.(gif|jpe?g)$", "/i/a.b.jpeg", "0,11|0,6|7,11"),
+        ("[[:alpha:]_][[:alnum:]_]*", "1ab_2", "1,5"),
+        ("[^]]x", "ax", "0,2"),
+        ("[]a]+", "]a", "0,2"),
+        ("a{,3}b", "aab", "0,3"),
+        ("a{,}", "aaa", "0,3"),
+        ("a{0}b", "ab", "1,2"),
+        ("a{1}{2}", "aa", "0,2"),
+        ("x{1,32767}", "x", "0,1"),
+        (r"^\.(.*)$", ".foo", "0,4|1,4"),
+        ("a||b", "b", "0,1"),
+        ("a|", "b", "0,0"),
+        ("|a", "a", "0,1"),
+        ("(|a)", "a", "0,1|0,1"),
+        (r"\<foo\>", "a foo b", "2,5"),
+        (r"\bfoo\B", "foobar", "0,3"),
+        (r"\`a", "a", "0,1"),
+        (r"[\d]+", r"d\1", "0,2"),
+        (r"[\]]", r"\]", "0,2"),
+        ("a**", "aaa", "0,3"),
+        ("a??", "a", "0,1"),
+        ("()", "a", "0,0|0,0"),
+        ("()*", "a", "0,0|0,0"),
+        ("(a*)*", "b", "0,0|0,0"),
+        ("(a*)+", "b", "0,0|0,0"),
+        ("(a|b)*", "ab", "0,2|1,2"),
+        ("((a)|(b))*", "ab", "0,2|1,2|0,1|1,2"),
+        ("/+(.*)", "//a", "0,3|2,3"),
+        ("a)", "a)", "0,2"),
+        ("(a))", "a)", "0,2|0,1"),
+        (")", ")", "0,1"),
+        (r"a\{2", "a{2", "0,3"),
+        (r"\d", "d", "0,1"),
+        (r"\w+", "ab_", "0,3"),
+        (r"\s+", " \t", "0,2"),
+        (r"\(a\)", "(a)", "0,3"),
+        ("a}", "a}", "0,2"),
+        ("]", "]", "0,1"),
+        ("[[.-.]]", "-", "0,1"),
+        ("[[=a=]]", "a", "0,1"),
+        ("[a-]", "-", "0,1"),
+        ("[--/]", ".", "0,1"),
+        ("[%--]", "*", "0,1"),
+        ("(^a|b)", "a", "0,1|0,1"),
+        ("x^a", "x^a", "NO"),
+        ("a$b", "a$b", "NO"),
+        (r"[^\]]", "a", "NO"),
+    ];
+
+    /// What regcomp(3) refuses, and a word of our reason.
+    const REFUSED: &[(&str, &str)] = &[
+        ("{x", "repeat"),
+        ("^*", "repeat"),
+        ("$*", "repeat"),
+        (r"\`*", "repeat"),
+        (r"\<*", "repeat"),
+        ("*a", "repeat"),
+        ("+", "repeat"),
+        ("a|*b", "repeat"),
+        ("(*a)", "repeat"),
+        ("(?:a)", "repeat"),
+        ("a|{2}", "repeat"),
+        ("a{x", "expected a number"),
+        ("a{1", "interval"),
+        ("a{ 1}", "expected a number"),
+        ("a{-1}", "expected a number"),
+        ("a{2,1}", "larger than its second"),
+        ("a{1,2,3}", "interval"),
+        ("a{65536}", "32767"),
+        (r"a\", "backslash ends"),
+        ("[b-a]", "ends before it starts"),
+        ("[a-z-9]", "no range"),
+        ("[[:foo:]]", "unknown character class"),
+        ("[[:alpha:]-z]", "no range"),
+        ("[a-[:alpha:]]", "class cannot end"),
+        ("[[.hyphen.]]", "collating"),
+        ("[a", "never closed"),
+        ("[]", "never closed"),
+        ("[^]", "never closed"),
+        ("[[:alpha:]", "never closed"),
+        ("[[:alpha", "never closed"),
+        ("(a", "never closed"),
+    ];
+
+    fn written(text: &str, ignore_case: bool) -> Written {
+        Written { kind: Kind::Regex(Flavour::Posix), text: text.to_owned(), ignore_case }
+    }
+
+    fn groups(text: &str, subject: &[u8], ignore_case: bool) -> String {
+        let pattern = match Pattern::compile(&written(text, ignore_case), Groups::Wanted) {
+            Ok(pattern) => pattern,
+            Err(error) => return error,
+        };
+        let mut slots = Vec::new();
+        let found = pattern.find(subject, &mut slots);
+        assert_eq!(found, pattern.is_match(subject), "{text}");
+        if !found {
+            return "NO".to_owned();
+        }
+        let shown: Vec<String> = slots
+            .chunks(2)
+            .map(|pair| match (pair[0], pair[1]) {
+                (Some(start), Some(end)) => format!("{},{}", start.get(), end.get()),
+                _ => "-".to_owned(),
+            })
+            .collect();
+        shown.join("|")
+    }
+
+    #[test]
+    fn matches_and_groups_are_those_of_regexec() {
+        for &(pattern, subject, expected) in MATCHES {
+            assert_eq!(groups(pattern, subject.as_bytes(), false), expected, "{pattern} on {subject}");
+        }
+    }
+
+    #[test]
+    fn what_regcomp_refuses_is_refused_with_a_reason() {
+        for &(pattern, reason) in REFUSED {
+            let shown = groups(pattern, b"", false);
+            assert!(shown.contains(reason), "{pattern}: {shown}");
+        }
+    }
+
+    /// glibc has back-references; a linear-time engine cannot, and says so instead of matching otherwise.
+    #[test]
+    fn back_references_are_named_in_the_refusal() {
+        let shown = groups(r"(a)\1", b"aa", false);
+        assert!(shown.contains("back-references") && shown.contains("byte 4"), "{shown}");
+    }
+
+    #[test]
+    fn case_is_ignored_everywhere_and_only_for_ascii() {
+        assert_eq!(groups("^host: [a-c]x[^q]", b"HOST: BXz", true), "0,9");
+        assert_eq!(groups("[^q]", b"Q", true), "NO");
+        assert_eq!(groups("k", "\u{212a}".as_bytes(), true), "NO");
+        assert_eq!(groups("k", b"K", false), "NO");
+    }
+
+    #[test]
+    fn subjects_are_bytes() {
+        assert_eq!(groups("^.{2}$", "é".as_bytes(), false), "0,2");
+        assert_eq!(groups("a.b", b"a\xffb", false), "0,3");
+        assert_eq!(groups("é+", "éé".as_bytes(), false), "0,2", "the operator repeats the last byte");
+    }
+
+    /// Depth of nesting and size of the compiled form have caps: the operator's file cannot take the process down.
+    #[test]
+    fn monsters_are_refused() {
+        let deep = format!("{}a{}", "(".repeat(5_000), ")".repeat(5_000));
+        assert!(groups(&deep, b"a", false).contains("nested too deeply"));
+        let large = "(([a-z]{1000}){1000}){1000}";
+        assert!(groups(large, b"a", false).contains("too large"));
+    }
+}

@@ -56,6 +56,7 @@ macro_rules! counters {
 counters! {
     ConnectionsAccepted Counter "ounce_connections_accepted_total" "Client connections accepted."
     ConnectionsRefused Counter "ounce_connections_refused_total" "Client connections closed at once because a limit was reached."
+    AcceptPauses Counter "ounce_accept_pauses_total" "Times that accepting stopped because every place for a client was taken."
     ConnectionsOpen Gauge "ounce_connections_open" "Client connections open now."
     Requests Counter "ounce_requests_total" "Requests whose head was read to its end."
     Responses1xx Counter "ounce_responses_1xx_total" "Interim responses sent to clients."

@@ -76,9 +76,4 @@ impl Parked {
             })
             .collect()
     }
-
-    /// How many connections wait.
-    pub(crate) fn waiting(&self) -> u32 {
-        self.backends.iter().map(|lot| lot.waiting).sum()
-    }
 }

@@ -1,0 +1,423 @@
+//! One request and its response.
+
+use crate::Peer;
+use crate::balance::Tried;
+use crate::core::{Cause, Core};
+use crate::effect::{Close, Effects};
+use crate::event::{SpliceEnd, Tick};
+use crate::fault::{Attempt, Fault};
+use crate::flow::stream::Stream;
+use crate::http::head::{RequestHead, ResponseHead};
+use crate::observe::record::Record;
+use crate::route::{BackendIx, BackendKind, Captures, Request, ServiceIx};
+use ounce_mem::{Buf, Counter, Key};
+
+/// Where an exchange stands. The moves between steps are those of [`Step::may_become`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The head is being read and checked.
+    Receive,
+    /// A service is looked for.
+    Route,
+    /// A backend is looked for.
+    Pick,
+    /// The backend is being connected to.
+    Link,
+    /// The request goes out; the response head is awaited.
+    Ask,
+    /// The response head is read and passed on.
+    Answer,
+    /// The response body goes to the client.
+    Relay,
+    /// The connection was upgraded: bytes go both ways until both sides have ended.
+    Tunnel,
+    /// Nothing is left to do.
+    Finish,
+}
+
+impl Step {
+    /// The legal moves, all of them.
+    pub(crate) fn may_become(self, next: Step) -> bool {
+        use Step::{Answer, Ask, Finish, Link, Pick, Receive, Relay, Route, Tunnel};
+        matches!(
+            (self, next),
+            (Receive, Route)
+                | (Route, Pick)
+                | (Pick, Link | Ask)
+                | (Link, Ask | Pick)
+                | (Ask, Answer | Pick)
+                | (Answer, Ask | Relay | Tunnel | Pick)
+                | (Receive | Route | Pick | Link | Ask | Answer | Relay | Tunnel, Finish)
+        )
+    }
+
+    /// The step's name in logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Step::Receive => "receive",
+            Step::Route => "route",
+            Step::Pick => "pick",
+            Step::Link => "link",
+            Step::Ask => "ask",
+            Step::Answer => "answer",
+            Step::Relay => "relay",
+            Step::Tunnel => "tunnel",
+            Step::Finish => "finish",
+        }
+    }
+}
+
+/// Which of the two connections of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Upstream,
+}
+
+/// One request and its response. Recycled: its vectors keep their memory from request to request.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) key: Key,
+    pub(crate) client: Key,
+    pub(crate) upstream: Option<Key>,
+    pub(crate) listener: u16,
+    pub(crate) step: Step,
+    /// When the first byte of the request came.
+    pub(crate) started: Tick,
+    /// When anything last moved on either side (a tunnel's idle limit counts from here).
+    pub(crate) moved_us: u64,
+    /// The bytes that `request` points into; kept for retries and for the log.
+    pub(crate) head: Buf,
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    pub(crate) captures: Captures,
+    pub(crate) service: Option<ServiceIx>,
+    pub(crate) backend: Option<BackendIx>,
+    pub(crate) tried: Tried,
+    pub(crate) retries: u16,
+    /// Client to backend.
+    pub(crate) up: Stream,
+    /// Backend to client.
+    pub(crate) down: Stream,
+    /// The backend connection had served a request before.
+    pub(crate) reused: bool,
+    /// The request was given out for sending to a backend.
+    pub(crate) sent: bool,
+    /// A byte of the final response was given out for sending to the client.
+    pub(crate) answered: bool,
+    /// Interim responses so far.
+    pub(crate) interim: u8,
+    /// How much of an incomplete response head has been searched for its end.
+    pub(crate) scanned: u32,
+    /// The client was told that its body is wanted.
+    pub(crate) invited: bool,
+    /// The client connection ends with this exchange.
+    pub(crate) last: bool,
+    /// The response to the client ends where its connection does.
+    pub(crate) until_close: bool,
+    /// The backend connection can serve another request when the response is complete.
+    pub(crate) reusable: bool,
+    /// The backend connection must serve nobody but this client from now on.
+    pub(crate) pin: bool,
+    /// What the log will say.
+    pub(crate) record: Record,
+}
+
+impl Exchange {
+    pub(crate) fn new(key: Key, client: Key) -> Exchange {
+        Exchange {
+            key,
+            client,
+            upstream: None,
+            listener: 0,
+            step: Step::Receive,
+            started: Tick::default(),
+            moved_us: 0,
+            head: Buf::heap(0),
+            request: RequestHead::default(),
+            response: ResponseHead::default(),
+            captures: Captures::default(),
+            service: None,
+            backend: None,
+            tried: Tried::default(),
+            retries: 0,
+            up: Stream::default(),
+            down: Stream::default(),
+            reused: false,
+            sent: false,
+            answered: false,
+            interim: 0,
+            scanned: 0,
+            invited: false,
+            last: false,
+            until_close: false,
+            reusable: false,
+            pin: false,
+            record: Record::new(),
+        }
+    }
+
+    /// Forgets everything but its memory.
+    pub(crate) fn clear(&mut self) {
+        let mut fresh = Exchange::new(self.key, self.client);
+        std::mem::swap(&mut fresh.request, &mut self.request);
+        std::mem::swap(&mut fresh.response, &mut self.response);
+        std::mem::swap(&mut fresh.captures, &mut self.captures);
+        std::mem::swap(&mut fresh.tried, &mut self.tried);
+        std::mem::swap(&mut fresh.record, &mut self.record);
+        fresh.request.clear();
+        fresh.response.clear();
+        fresh.captures.clear();
+        fresh.tried.clear();
+        *self = fresh;
+    }
+
+    pub(crate) fn step(&mut self, next: Step) {
+        debug_assert!(self.step.may_become(next), "{:?} to {next:?}", self.step);
+        self.step = next;
+    }
+
+    /// The request as conditions, session keys and expansions see it.
+    pub(crate) fn view(&self, peer: Peer) -> Request<'_> {
+        Request { head: &self.request, bytes: &self.head, peer }
+    }
+
+    pub(crate) fn attempt(&self) -> Attempt {
+        Attempt {
+            sent: self.sent,
+            body_taken: self.up.taken > 0,
+            answered: self.answered,
+            idempotent: self.request.method.is_idempotent(),
+        }
+    }
+}
+
+impl Core<'_> {
+    /// Something happened on one of the two connections of an exchange.
+    pub(crate) fn on_exchange(&mut self, key: Key, side: Side, cause: Cause, tick: Tick, fx: &mut Effects) {
+        let Some(mut x) = self.exchanges.get_mut(key).and_then(Option::take) else {
+            debug_assert!(false, "a socket names an exchange that is gone");
+            return;
+        };
+        self.drive(&mut x, side, cause, tick, fx);
+        self.settle(x, tick, fx);
+    }
+
+    /// Puts an exchange back into its slot, or ends it and looks for the next request of its client.
+    pub(crate) fn settle(&mut self, mut x: Box<Exchange>, tick: Tick, fx: &mut Effects) {
+        if x.step != Step::Finish {
+            if let Some(slot) = self.exchanges.get_mut(x.key) {
+                *slot = Some(x);
+            }
+            return;
+        }
+        let client = x.client;
+        self.exchanges.remove(x.key);
+        x.clear();
+        if self.spare.len() < crate::limits::SPARE_EXCHANGES {
+            self.spare.push(x);
+        }
+        if self.client(client).is_some() {
+            self.receive(client, tick, fx);
+        }
+    }
+
+    fn drive(&mut self, x: &mut Exchange, side: Side, cause: Cause, tick: Tick, fx: &mut Effects) {
+        match (side, cause) {
+            (Side::Upstream, Cause::Connected) => self.connected(x, tick, fx),
+            (Side::Upstream, Cause::Failed(fault)) => self.upstream_failed(x, fault, tick, fx),
+            (Side::Client, Cause::Failed(_)) => self.abandon(x, tick, fx),
+            (_, Cause::Expired) => self.expired(x, side, tick, fx),
+            (Side::Upstream, Cause::Bytes | Cause::Eof) => {
+                self.progress(x, side, tick, fx);
+                if x.step == Step::Ask { self.answer(x, tick, fx) } else { self.download(x, tick, fx) }
+            }
+            (Side::Upstream, Cause::Paused) => self.download(x, tick, fx),
+            (Side::Upstream, Cause::Sent) => {
+                self.progress(x, side, tick, fx);
+                self.upload(x, tick, fx);
+            }
+            (Side::Client, Cause::Bytes | Cause::Eof) => {
+                self.progress(x, side, tick, fx);
+                self.upload(x, tick, fx);
+            }
+            (Side::Client, Cause::Paused) => self.upload(x, tick, fx),
+            (Side::Client, Cause::Sent) => {
+                self.progress(x, side, tick, fx);
+                self.download(x, tick, fx);
+            }
+            (side, Cause::Spliced { bytes, sink_full }) => {
+                let stream = if side == Side::Client { &mut x.up } else { &mut x.down };
+                stream.sink_full = sink_full;
+                if bytes > 0 {
+                    self.spliced(x, side, bytes, tick, fx);
+                }
+            }
+            (side, Cause::SpliceEnded(end)) => self.splice_ended(x, side, end, tick, fx),
+            (Side::Client, Cause::Connected) => debug_assert!(false, "clients are not connected to"),
+        }
+    }
+
+    /// One side moved: its patience starts anew.
+    fn progress(&mut self, x: &mut Exchange, side: Side, tick: Tick, fx: &mut Effects) {
+        x.moved_us = tick.mono_us;
+        let key = match side {
+            Side::Client => Some(x.client),
+            Side::Upstream => x.upstream,
+        };
+        if let Some(key) = key {
+            let limit = self.patience(x, side);
+            self.due(key, tick.mono_us + limit, fx);
+        }
+    }
+
+    /// How long one side may stand still while the exchange waits for it, in microseconds.
+    pub(crate) fn patience(&self, x: &Exchange, side: Side) -> u64 {
+        let limit_ms = match (side, x.backend.map(|backend| &self.plan.backend(backend).kind)) {
+            (_, Some(BackendKind::Server { ws_ms, .. })) if x.step == Step::Tunnel => *ws_ms,
+            (Side::Upstream, Some(BackendKind::Server { connect_ms, .. })) if x.step == Step::Link => {
+                *connect_ms
+            }
+            (Side::Upstream, Some(BackendKind::Server { timeout_ms, .. })) => *timeout_ms,
+            _ => self.plan.listeners[x.listener as usize].client_ms,
+        };
+        limit_ms * 1000
+    }
+
+    /// A side stood still for as long as it may. Was it the one we are waiting for?
+    fn expired(&mut self, x: &mut Exchange, side: Side, tick: Tick, fx: &mut Effects) {
+        if x.step == Step::Tunnel {
+            let end = x.moved_us + self.patience(x, side);
+            if tick.mono_us >= end {
+                return self.abandon(x, tick, fx);
+            }
+            let key = if side == Side::Client { Some(x.client) } else { x.upstream };
+            if let Some(key) = key {
+                self.due(key, end, fx);
+            }
+            return;
+        }
+        if !self.waited_for(x, side) {
+            return self.progress_of(x, side, tick, fx);
+        }
+        match side {
+            Side::Client => self.abandon(x, tick, fx),
+            Side::Upstream => self.upstream_failed(x, Fault::TimedOut, tick, fx),
+        }
+    }
+
+    /// Looks again after another full limit.
+    fn progress_of(&mut self, x: &Exchange, side: Side, tick: Tick, fx: &mut Effects) {
+        let key = if side == Side::Client { Some(x.client) } else { x.upstream };
+        if let Some(key) = key {
+            self.due(key, tick.mono_us + self.patience(x, side), fx);
+        }
+    }
+
+    /// The exchange cannot go on until this side does something.
+    fn waited_for(&self, x: &Exchange, side: Side) -> bool {
+        let owes = |key: Key| self.sockets.get(key).is_some_and(|socket| socket.owed > 0);
+        let (sink, source) = match side {
+            Side::Client => (&x.down, &x.up),
+            Side::Upstream => (&x.up, &x.down),
+        };
+        let (this, other) = match side {
+            Side::Client => (Some(x.client), x.upstream),
+            Side::Upstream => (x.upstream, Some(x.client)),
+        };
+        // It does not take what we send.
+        if this.is_some_and(owes) || (sink.splicing && sink.sink_full) {
+            return true;
+        }
+        // We read from it, and what it sent before has gone on.
+        let reading = if source.splicing { !source.sink_full } else { !other.is_some_and(owes) };
+        match side {
+            Side::Client => !source.is_done() && reading && x.step != Step::Link,
+            // Before the response, a backend is waited for only when it has the whole request.
+            Side::Upstream => match x.step {
+                Step::Link => true,
+                Step::Ask | Step::Answer => x.up.is_done(),
+                _ => reading,
+            },
+        }
+    }
+
+    fn spliced(&mut self, x: &mut Exchange, from: Side, bytes: u64, tick: Tick, fx: &mut Effects) {
+        let stream = match from {
+            Side::Client => &mut x.up,
+            Side::Upstream => &mut x.down,
+        };
+        stream.took(bytes);
+        self.count_moved(from, bytes);
+        self.counters.add(Counter::SplicedBytes, bytes);
+        self.progress(x, Side::Client, tick, fx);
+        self.progress(x, Side::Upstream, tick, fx);
+    }
+
+    fn splice_ended(&mut self, x: &mut Exchange, from: Side, end: SpliceEnd, tick: Tick, fx: &mut Effects) {
+        let stream = match from {
+            Side::Client => &mut x.up,
+            Side::Upstream => &mut x.down,
+        };
+        stream.splicing = false;
+        let other = if from == Side::Client { Side::Upstream } else { Side::Client };
+        let (broken, fault) = match end {
+            SpliceEnd::Complete => (None, Fault::Reset),
+            SpliceEnd::SourceEnded => {
+                let key = if from == Side::Client { Some(x.client) } else { x.upstream };
+                if let Some(socket) = key.and_then(|key| self.sockets.get_mut(key)) {
+                    socket.eof = true;
+                }
+                (None, Fault::Reset)
+            }
+            SpliceEnd::SourceFailed(fault) => (Some(from), fault),
+            SpliceEnd::SinkFailed(fault) => (Some(other), fault),
+        };
+        match broken {
+            Some(Side::Client) => self.abandon(x, tick, fx),
+            Some(Side::Upstream) => self.upstream_failed(x, fault, tick, fx),
+            None if from == Side::Client => self.upload(x, tick, fx),
+            None => self.download(x, tick, fx),
+        }
+    }
+
+    /// The backend connection broke or stood still.
+    pub(crate) fn upstream_failed(&mut self, x: &mut Exchange, fault: Fault, tick: Tick, fx: &mut Effects) {
+        match x.step {
+            Step::Link => self.link_failed(x, fault, tick, fx),
+            Step::Ask | Step::Answer => {
+                if x.attempt().may_retry() && fault != Fault::TimedOut {
+                    return self.retry(x, tick, fx);
+                }
+                self.fail(x, 503, fault.text(), tick, fx);
+            }
+            // Part of the response is out: the client must see that it is cut short.
+            _ => self.cut_short(x, fault.text(), tick, fx),
+        }
+    }
+
+    /// Takes the request to another backend, or to a fresh connection of the same if a parked one had died.
+    pub(crate) fn retry(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        self.counters.add(Counter::Retries, 1);
+        x.retries += 1;
+        if !x.reused
+            && let Some(backend) = x.backend
+        {
+            self.mark_tried(x, backend);
+        }
+        self.drop_upstream(x, Close::Abort, fx);
+        x.up.rewind(x.request.framing);
+        x.down = Stream::default();
+        x.sent = false;
+        x.interim = 0;
+        x.step(Step::Pick);
+        self.pick(x, tick, fx);
+    }
+
+    /// Lets go of the backend connection without using it again.
+    pub(crate) fn drop_upstream(&mut self, x: &mut Exchange, how: Close, fx: &mut Effects) {
+        if let Some(key) = x.upstream.take() {
+            self.close_upstream(key, how, fx);
+        }
+    }
+}

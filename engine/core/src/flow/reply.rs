@@ -1,0 +1,66 @@
+//! What we answer ourselves: errors, redirects, pages.
+
+use crate::core::Core;
+use crate::effect::{Close, Effects};
+use crate::event::Tick;
+use crate::flow::client::End;
+use crate::flow::exchange::Exchange;
+use crate::http::Method;
+use crate::http::reply::{self, Reply};
+use crate::route::{RedirectPlan, redirect};
+use ounce_conf::model::ErrorPage;
+use ounce_mem::Buf;
+
+impl Core<'_> {
+    /// Logs what went wrong and answers with the page for `status`.
+    pub(crate) fn fail(&mut self, x: &mut Exchange, status: u16, why: &str, tick: Tick, fx: &mut Effects) {
+        self.problem(x, status, why, fx);
+        self.reply_page(x, status, None, tick, fx);
+    }
+
+    /// Answers with a page: this one, or the listener's, or the built-in one.
+    pub(crate) fn reply_page(
+        &mut self,
+        x: &mut Exchange,
+        status: u16,
+        page: Option<&ErrorPage>,
+        tick: Tick,
+        fx: &mut Effects,
+    ) {
+        let listener = &self.plan.listeners[x.listener as usize];
+        let reply = match page.or_else(|| listener.error_page(status)) {
+            Some(page) => reply::page(status, listener.methods, &page.header_lines, &page.body),
+            None => reply::error(status, listener.methods),
+        };
+        self.reply(x, &reply, tick, fx);
+    }
+
+    pub(crate) fn reply_redirect(
+        &mut self,
+        x: &mut Exchange,
+        plan: &RedirectPlan,
+        tick: Tick,
+        fx: &mut Effects,
+    ) {
+        let Some(peer) = self.client(x.client).map(|client| client.peer) else { return };
+        match redirect::location(plan, &x.view(peer), &x.captures) {
+            Ok(location) => self.reply(x, &reply::redirect(plan.code, &location, true), tick, fx),
+            Err(error) => self.fail(x, 500, &error.to_string(), tick, fx),
+        }
+    }
+
+    /// Every answer of our own ends the connection: a request that was refused may not end where it says, and Pound's
+    /// users know their error pages to close.
+    fn reply(&mut self, x: &mut Exchange, reply: &Reply, tick: Tick, fx: &mut Effects) {
+        debug_assert!(!x.answered);
+        self.drop_upstream(x, Close::Abort, fx);
+        let head_only = x.request.method == Method::Head;
+        x.record.answered_here(reply.status, reply::reason(reply.status).as_bytes());
+        x.down.taken = if head_only { 0 } else { reply.body_len() as u64 };
+        x.answered = true;
+        self.send(x.client, Buf::heap_from(reply.bytes(head_only)), fx);
+        let unread = self.sockets.get(x.client).is_some_and(|socket| !socket.input.is_empty());
+        let end = if unread || !x.up.is_done() { End::Linger } else { End::Flush };
+        self.conclude(x, Some(end), tick, fx);
+    }
+}

@@ -1,0 +1,212 @@
+//! Answer: the response head, checked and passed on.
+
+use crate::balance::session;
+use crate::chain;
+use crate::core::Core;
+use crate::effect::Effects;
+use crate::event::Tick;
+use crate::fault::Fault;
+use crate::flow::exchange::{Exchange, Step};
+use crate::flow::stream::{Body, Stream};
+use crate::http::h1::parse::{self, ResponseRules};
+use crate::http::h1::write::{self, Edit, Line, ResponsePlan};
+use crate::http::{Framing, Known, Method, Version};
+use crate::limits;
+use crate::route::{BackendKind, location};
+use ounce_conf::model::{Address, RewriteLocation};
+use ounce_mem::{Buf, Counter};
+
+/// What we may add to a response head.
+const ADDED_BYTES: usize = 128;
+
+impl Core<'_> {
+    /// Reads response heads: interim ones, then the one that counts.
+    pub(crate) fn answer(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        while x.step == Step::Ask {
+            let Some(key) = x.upstream else { return };
+            let line_max = self.plan.listeners[x.listener as usize].line_max;
+            let Some(socket) = self.sockets.get_mut(key) else { return };
+            let eof = socket.eof;
+            let Some(whole) = socket.input.gather() else {
+                if eof {
+                    return self.upstream_failed(x, Fault::Reset, tick, fx);
+                }
+                return self.receive_from(key, fx);
+            };
+            let Some(len) = parse::head_end(&whole, x.scanned as usize) else {
+                x.scanned = whole.len() as u32;
+                let fault = parse::partial_fault(&whole, line_max);
+                socket.input.unpop(whole);
+                return match fault {
+                    Some(fault) => self.fail(x, 503, fault.why, tick, fx),
+                    None if eof => self.upstream_failed(x, Fault::Reset, tick, fx),
+                    None => self.receive_from(key, fx),
+                };
+            };
+            x.scanned = 0;
+            self.response_head(x, whole, len, tick, fx);
+        }
+    }
+
+    /// A whole response head is here, at the beginning of `whole`.
+    fn response_head(&mut self, x: &mut Exchange, mut whole: Buf, len: usize, tick: Tick, fx: &mut Effects) {
+        let rules = ResponseRules {
+            line_max: self.plan.listeners[x.listener as usize].line_max,
+            request_is_head: x.request.method == Method::Head,
+            request_is_connect: x.request.method == Method::Connect,
+            upgrade_offered: x.request.hop.upgrade,
+        };
+        let framing = match parse::response(&whole[..len], &rules, &mut x.response) {
+            Ok(framing) => framing,
+            Err(fault) => return self.fail(x, 503, fault.why, tick, fx),
+        };
+        x.interim += u8::from(x.response.is_interim());
+        if x.interim > limits::INTERIM_MAX {
+            return self.fail(x, 503, "too many interim responses", tick, fx);
+        }
+        x.step(Step::Answer);
+        if x.response.is_interim() {
+            // 100 answers an expectation that ended here. Clients of HTTP/1.0 know no interim responses.
+            if x.response.status != 100 && x.request.version == Version::H11 {
+                let plan = ResponsePlan { framing: Framing::None, close: false };
+                let head = self.write_head(x, &whole[..len], &plan);
+                self.counters.add(Counter::Responses1xx, 1);
+                self.send(x.client, head, fx);
+            }
+            x.step(Step::Ask);
+        } else {
+            self.final_head(x, &whole[..len], framing, tick);
+        }
+        whole.advance(len);
+        if let Some(socket) = x.upstream.and_then(|key| self.sockets.get_mut(key)) {
+            socket.input.unpop(whole);
+        }
+        match x.step {
+            Step::Tunnel => {
+                self.upload(x, tick, fx);
+                self.download(x, tick, fx);
+            }
+            Step::Relay => self.download(x, tick, fx),
+            _ => {}
+        }
+    }
+
+    /// Decides how the response is framed for the client, and writes its head.
+    fn final_head(&mut self, x: &mut Exchange, bytes: &[u8], framing: Framing, tick: Tick) {
+        let tunnel =
+            x.response.status == 101 || (x.request.method == Method::Connect && x.response.status / 100 == 2);
+        self.learn(x, bytes, tick);
+        x.last |= x.request.must_close() || self.draining();
+        // A client of HTTP/1.0 knows no chunks; one of 1.1 gets them where the backend gave no length, and so keeps
+        // its connection.
+        let old = x.request.version == Version::H10;
+        let outer = match framing {
+            Framing::Chunked if old => Framing::UntilClose,
+            Framing::UntilClose if !old => Framing::Chunked,
+            framing => framing,
+        };
+        x.until_close = outer == Framing::UntilClose;
+        x.last |= x.until_close;
+        x.reusable = !old
+            && x.response.version == Version::H11
+            && !x.response.must_close()
+            && framing != Framing::UntilClose
+            && !tunnel;
+        x.pin = x.reusable && carries_credentials(x, bytes);
+        let plan = ResponsePlan { framing: outer, close: x.last && !tunnel };
+        let head = self.write_head(x, bytes, &plan);
+        x.record.answered(Version::H11, x.response.status, x.response.reason.of(bytes));
+        x.answered = true;
+        x.down = Stream::new(Body::of(framing));
+        x.down.rechunk = outer == Framing::Chunked;
+        x.down.held = Some(head);
+        if tunnel {
+            x.up.body = Body::UntilEof;
+            x.up.max = u64::MAX;
+            x.down.body = Body::UntilEof;
+            x.step(Step::Tunnel);
+        } else {
+            x.step(Step::Relay);
+        }
+    }
+
+    /// Binds a session key that the response carries to the backend that sent it.
+    fn learn(&self, x: &Exchange, bytes: &[u8], tick: Tick) {
+        let (Some(service), Some(backend)) = (x.service, x.backend) else { return };
+        let service = self.plan.service(service);
+        let created = session::learn_from(
+            self.plan,
+            service,
+            self.segment,
+            backend,
+            &x.response,
+            bytes,
+            tick.mono_ms(),
+            self.owner,
+        );
+        self.counters.add(Counter::SessionsCreated, u64::from(created));
+    }
+
+    fn write_head(&self, x: &Exchange, bytes: &[u8], plan: &ResponsePlan) -> Buf {
+        let locations = self.locations(x, bytes);
+        let mut room =
+            bytes.len() + ADDED_BYTES + locations.iter().map(|(_, value)| value.len()).sum::<usize>();
+        loop {
+            let mut out = chain::writable(&self.pool, room);
+            let written = if locations.is_empty() {
+                write::response(&mut out, bytes, &x.response, plan, &mut write::keep, |_| {})
+            } else {
+                let mut edit = |line: Line<'_>| {
+                    let value = locations.iter().find(|(known, _)| *known == line.known);
+                    value.map_or(Edit::Keep, |(_, value)| Edit::Value(value))
+                };
+                write::response(&mut out, bytes, &x.response, plan, &mut edit, |_| {})
+            };
+            if written {
+                return out;
+            }
+            room *= 2;
+        }
+    }
+
+    /// `RewriteLocation`: the fields that get another value, and which.
+    fn locations(&self, x: &Exchange, bytes: &[u8]) -> Vec<(Known, Vec<u8>)> {
+        let listener = &self.plan.listeners[x.listener as usize];
+        let mut values = Vec::new();
+        if listener.rewrite_location == RewriteLocation::Off {
+            return values;
+        }
+        for known in [Known::Location, Known::ContentLocation] {
+            let Some(field) = x.response.fields.first(known) else { continue };
+            let backend = match x.backend.map(|backend| &self.plan.backend(backend).kind) {
+                Some(BackendKind::Server { address: Address::Inet(address), .. }) => Some(*address),
+                _ => None,
+            };
+            let scene = location::Scene {
+                mode: listener.rewrite_location,
+                protocol: listener.protocol,
+                host: x.request.host.map_or(&[], |host| host.of(&x.head)),
+                listener: self.client(x.client).and_then(|client| client.local).or(listener.address),
+                backend,
+            };
+            if let Some(value) = location::rewrite(field.value.of(bytes), &scene) {
+                values.push((known, value));
+            }
+        }
+        values
+    }
+}
+
+/// NTLM and Negotiate authenticate the connection, not the request: it must never serve another client (RFC 4559 6).
+fn carries_credentials(x: &Exchange, response: &[u8]) -> bool {
+    let connection_bound = |value: &[u8]| {
+        let starts =
+            |scheme: &[u8]| value.get(..scheme.len()).is_some_and(|v| v.eq_ignore_ascii_case(scheme));
+        starts(b"NTLM") || starts(b"Negotiate")
+    };
+    let asked =
+        x.response.fields.all(Known::WwwAuthenticate).any(|field| connection_bound(field.value.of(response)));
+    let given =
+        x.request.fields.all(Known::Authorization).any(|field| connection_bound(field.value.of(&x.head)));
+    asked || given
+}

@@ -1,0 +1,103 @@
+//! Ask: the request head goes to the backend.
+
+use crate::chain;
+use crate::core::Core;
+use crate::effect::Effects;
+use crate::event::Tick;
+use crate::flow::exchange::{Exchange, Side};
+use crate::http::h1::write::{self, Edit, Forwarded, Line, RequestPlan};
+use crate::http::{Known, Version};
+use crate::route::rules::Rewriter;
+use crate::route::{BackendKind, ExpandError, location};
+use ounce_conf::model::{Address, Protocol};
+use ounce_mem::{Buf, Counter};
+
+/// What the canned lines of a request may take in all: generous, since too little only costs a second writing.
+const CANNED_BYTES: usize = 512;
+
+impl Core<'_> {
+    pub(crate) fn ask(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        let Some(key) = x.upstream else { return };
+        let head = match self.request_head(x) {
+            Ok(head) => head,
+            Err(error) => return self.fail(x, 500, &error.to_string(), tick, fx),
+        };
+        x.up.held = Some(head);
+        x.sent = true;
+        let limit = self.patience(x, Side::Upstream);
+        self.due(key, tick.mono_us + limit, fx);
+        self.receive_from(key, fx);
+        self.invite_body(x, fx);
+        self.upload(x, tick, fx);
+    }
+
+    /// Tells a client that waits for it that its body is wanted, now that there is somebody to take it
+    /// (RFC 9110 10.1.1). The expectation itself ends here, as in Pound: backends are not asked.
+    fn invite_body(&mut self, x: &mut Exchange, fx: &mut Effects) {
+        let waiting = x.request.expect_continue
+            && !x.up.is_done()
+            && self.sockets.get(x.client).is_some_and(|socket| socket.input.is_empty());
+        if waiting && !x.invited {
+            x.invited = true;
+            self.counters.add(Counter::Responses1xx, 1);
+            self.send(x.client, Buf::heap_from(write::CONTINUE), fx);
+        }
+    }
+
+    /// The request head as the backend gets it.
+    fn request_head(&self, x: &Exchange) -> Result<Buf, ExpandError> {
+        let listener = &self.plan.listeners[x.listener as usize];
+        let Some(client) = self.client(x.client) else { return Ok(Buf::heap(0)) };
+        let mut digits = [0; 20];
+        let port = match (listener.port, client.local) {
+            (0, Some(local)) => local.port(),
+            (port, _) => port,
+        };
+        let forwarded = Forwarded {
+            client: client.peer_text.as_bytes(),
+            proto: if listener.protocol == Protocol::Https { b"https" } else { b"http" },
+            port: (port != 0).then(|| write::decimal(u64::from(port), &mut digits)),
+        };
+        let plan = RequestPlan {
+            target: x.request.target.of(&x.head),
+            version: x.request.version,
+            forwarded: listener.header_option.forwarded.then_some(forwarded),
+            ssl: &[],
+            // A backend that is spoken to in HTTP/1.0 has no other way to end its answer in all cases.
+            close: x.request.version == Version::H10,
+        };
+        let rewriter = Rewriter::new(&listener.header_rules, &x.view(client.peer), &x.captures)?;
+        let destination = if listener.rewrite_destination { self.destination(x) } else { None };
+        let mut room = x.head.len() + CANNED_BYTES + rewriter.added_bytes();
+        loop {
+            let mut out = chain::writable(&self.pool, room);
+            let written = if rewriter.is_idle() && destination.is_none() {
+                write::request(&mut out, &x.head, &x.request, &plan, &mut write::keep, |_| {})
+            } else {
+                let mut edit = |line: Line<'_>| match &destination {
+                    Some(value) if line.known == Known::Destination => Edit::Value(value),
+                    _ => rewriter.edit(line),
+                };
+                rewriter.begin();
+                write::request(&mut out, &x.head, &x.request, &plan, &mut edit, |lines| {
+                    rewriter.finish(lines)
+                })
+            };
+            if written {
+                return Ok(out);
+            }
+            room *= 2;
+        }
+    }
+
+    /// `RewriteDestination`: the Destination field of this request as its backend must see it.
+    fn destination(&self, x: &Exchange) -> Option<Vec<u8>> {
+        let value = x.request.fields.first(Known::Destination)?.value.of(&x.head);
+        match &self.plan.backend(x.backend?).kind {
+            BackendKind::Server { address: Address::Inet(address), .. } => {
+                location::destination(value, *address)
+            }
+            _ => None,
+        }
+    }
+}

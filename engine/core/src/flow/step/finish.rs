@@ -1,0 +1,133 @@
+//! Finish: the log, the counters, and what becomes of the two connections.
+
+use crate::core::{Core, Role};
+use crate::effect::{Close, Effects};
+use crate::event::Tick;
+use crate::flow::client::End;
+use crate::flow::exchange::{Exchange, Step};
+use crate::limits;
+use crate::observe::logfmt;
+use crate::observe::problem::Problem;
+use crate::route::BackendKind;
+use ounce_mem::{BackendId, Counter, Key};
+
+impl Core<'_> {
+    /// The response has been given out whole.
+    pub(crate) fn finish(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        self.park_or_close(x, tick, fx);
+        let unread =
+            !x.up.is_done() || self.sockets.get(x.client).is_some_and(|socket| !socket.input.is_empty());
+        let announced = x.request.must_close();
+        let end = match () {
+            () if x.step == Step::Tunnel => Some(End::Flush),
+            // A request that is still coming in, or another that was sent ahead: see `linger`.
+            () if !x.up.is_done() || (x.last && (unread || !announced)) => Some(End::Linger),
+            () if x.last => Some(End::Flush),
+            () => None,
+        };
+        self.conclude(x, end, tick, fx);
+    }
+
+    /// Ends an exchange; its backend connection has been dealt with.
+    pub(crate) fn conclude(&mut self, x: &mut Exchange, end: Option<End>, tick: Tick, fx: &mut Effects) {
+        debug_assert!(x.upstream.is_none());
+        self.record(x, tick, fx);
+        if let Some(client) = self.client_mut(x.client) {
+            client.exchange = None;
+        }
+        if let Some(end) = end {
+            self.end_client(x.client, end, tick, fx);
+        }
+        x.step(Step::Finish);
+    }
+
+    /// Keeps the backend connection for another request if it is beyond doubt.
+    fn park_or_close(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        let Some(key) = x.upstream.take() else { return };
+        let clean = self.sockets.get(key).is_some_and(|s| !s.eof && s.input.is_empty() && s.owed == 0);
+        if !(x.reusable && x.up.is_done() && clean) || self.draining() {
+            let how = if x.up.is_done() { Close::Flush } else { Close::Abort };
+            return self.close_upstream(key, how, fx);
+        }
+        let Some(Role::Upstream(up)) = self.sockets.get_mut(key).map(|socket| &mut socket.role) else {
+            return;
+        };
+        let backend = up.backend;
+        up.exchange = None;
+        up.pinned = x.pin;
+        self.counters.add(Counter::BackendIdle, 1);
+        let kept = if x.pin {
+            self.pin(x.client, key)
+        } else {
+            let sockets = &self.sockets;
+            self.parked.park(backend, key, |key| Self::waits(sockets, key))
+        };
+        if kept {
+            self.receive_from(key, fx);
+            self.due(key, tick.mono_us + limits::PARKED_US, fx);
+        } else {
+            self.close_upstream(key, Close::Flush, fx);
+        }
+    }
+
+    /// Keeps a backend connection for one client; false if that client has another already.
+    fn pin(&mut self, client: Key, upstream: Key) -> bool {
+        let taken = self.client(client).and_then(|client| client.pinned);
+        if taken.is_some_and(|key| Self::waits(&self.sockets, key)) {
+            return false;
+        }
+        let Some(client) = self.client_mut(client) else { return false };
+        client.pinned = Some(upstream);
+        true
+    }
+
+    /// Writes the request's log line and counts its outcome.
+    fn record(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        if let Some(counter) = class(x.record.status) {
+            self.counters.add(counter, 1);
+        }
+        let elapsed_us = tick.mono_us.saturating_sub(x.started.mono_us);
+        if let Some(backend) = x.backend.filter(|_| x.answered) {
+            let backend = self.plan.backend(backend);
+            if matches!(backend.kind, BackendKind::Server { .. }) {
+                self.segment.backends().answered(
+                    BackendId(backend.row),
+                    self.owner.worker,
+                    elapsed_us * 1000,
+                );
+            }
+        }
+        let listener = &self.plan.listeners[x.listener as usize];
+        x.record.service = x.service;
+        x.record.backend = x.backend;
+        x.record.body_bytes = x.down.taken;
+        x.record.elapsed_us = elapsed_us;
+        logfmt::render(listener.log_level, &x.record, self.plan, listener, &mut fx.requests);
+    }
+
+    /// Writes a problem line.
+    pub(crate) fn problem(&mut self, x: &Exchange, status: u16, what: &str, fx: &mut Effects) {
+        let Some(client) = self.client(x.client) else { return };
+        let line_end = memchr::memchr2(b'\r', b'\n', &x.head).unwrap_or(x.head.len());
+        let problem = Problem {
+            id: self.id,
+            code: status,
+            peer: client.peer,
+            backend: x.backend.map(|backend| self.plan.backend(backend).name.as_str()),
+            request_line: &x.head[..line_end],
+            text: &format!("{}: {what}", x.step.name()),
+        };
+        problem.render(self.plan.anonymise, &mut fx.problems);
+    }
+}
+
+fn class(status: u16) -> Option<Counter> {
+    Some(match status / 100 {
+        1 => Counter::Responses1xx,
+        2 => Counter::Responses2xx,
+        3 => Counter::Responses3xx,
+        4 => Counter::Responses4xx,
+        5 => Counter::Responses5xx,
+        _ => return None,
+    })
+}

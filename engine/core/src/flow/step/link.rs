@@ -1,0 +1,96 @@
+//! Link: a connection to the backend, parked or new.
+
+use crate::balance;
+use crate::core::{Core, Receiving, Role, Socket};
+use crate::effect::{Close, Effect, Effects};
+use crate::event::Tick;
+use crate::fault::Fault;
+use crate::flow::exchange::{Exchange, Side, Step};
+use crate::flow::upstream::Upstream;
+use crate::route::BackendIx;
+use ounce_mem::{BackendId, Counter, Key};
+
+impl Core<'_> {
+    pub(crate) fn link(&mut self, x: &mut Exchange, backend: BackendIx, tick: Tick, fx: &mut Effects) {
+        // After a parked connection died under this request, only a new one can be trusted.
+        let parked = if x.retries == 0 { self.take_parked(x, backend.0) } else { None };
+        x.reused = parked.is_some();
+        if let Some(key) = parked {
+            x.upstream = Some(key);
+            self.counters.add(Counter::BackendReuses, 1);
+            x.step(Step::Ask);
+            return self.ask(x, tick, fx);
+        }
+        let upstream = Upstream {
+            backend: backend.0,
+            exchange: Some(x.key),
+            connected: false,
+            last_client: x.client,
+            pinned: false,
+        };
+        let key = self.sockets.insert(Socket::new(Role::Upstream(upstream), Receiving::On));
+        x.upstream = Some(key);
+        self.counters.add(Counter::BackendConnects, 1);
+        x.step(Step::Link);
+        fx.push(Effect::Connect { socket: key, backend: backend.0 });
+        let limit = self.patience(x, Side::Upstream);
+        self.due(key, tick.mono_us + limit, fx);
+    }
+
+    /// A parked connection that may serve this request.
+    ///
+    /// A backend may close a parked connection in the very moment a request goes out on it. Only an idempotent request
+    /// can then be sent again, so any other goes on a connection that this client has used just before, or on a new one.
+    fn take_parked(&mut self, x: &Exchange, backend: u32) -> Option<Key> {
+        let sockets = &self.sockets;
+        let mine = |key: Key| matches!(sockets.get(key).map(|socket| &socket.role), Some(Role::Upstream(up)) if up.last_client == x.client);
+        let pinned = self.client(x.client).and_then(|client| client.pinned).filter(|&key| {
+            Self::waits(sockets, key)
+                && matches!(sockets.get(key).map(|s| &s.role), Some(Role::Upstream(up)) if up.backend == backend)
+        });
+        let any = x.request.method.is_idempotent();
+        let taken = match pinned {
+            Some(key) => Some(key),
+            None => self.parked.take(backend, |key| Self::waits(sockets, key), |key| any || mine(key)),
+        };
+        let key = taken?;
+        if pinned.is_some()
+            && let Some(client) = self.client_mut(x.client)
+        {
+            client.pinned = None;
+        }
+        self.counters.sub(Counter::BackendIdle, 1);
+        if let Some(Role::Upstream(up)) = self.sockets.get_mut(key).map(|socket| &mut socket.role) {
+            up.exchange = Some(x.key);
+            up.last_client = x.client;
+        }
+        Some(key)
+    }
+
+    pub(crate) fn connected(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        let Some(key) = x.upstream else { return };
+        if let Some(Role::Upstream(up)) = self.sockets.get_mut(key).map(|socket| &mut socket.role) {
+            up.connected = true;
+            let row = self.plan.backends[up.backend as usize].row;
+            self.segment.backends().opened(BackendId(row), self.owner.worker);
+        }
+        x.step(Step::Ask);
+        self.ask(x, tick, fx);
+    }
+
+    /// The backend could not be connected to: everybody learns of it, and the request goes elsewhere.
+    pub(crate) fn link_failed(&mut self, x: &mut Exchange, fault: Fault, tick: Tick, fx: &mut Effects) {
+        let Some(backend) = x.backend else { return };
+        self.counters.add(Counter::BackendConnectFailures, 1);
+        self.problem(x, 503, fault.text(), fx);
+        if fault.blames_backend() {
+            balance::connect_failed(self.plan, self.segment, backend, tick.mono_ms());
+        }
+        self.mark_tried(x, backend);
+        self.drop_upstream(x, Close::Abort, fx);
+        x.retries += 1;
+        self.counters.add(Counter::Retries, 1);
+        x.step(Step::Pick);
+        self.pick(x, tick, fx);
+    }
+}

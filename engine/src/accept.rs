@@ -1,0 +1,179 @@
+//! Who may come in: accepting, and when not to.
+
+use crate::heritage::ListeningSocket;
+use crate::socket::{Receive, op};
+use crate::worker::Worker;
+use ounce_core::Peer;
+use ounce_mem::{Counter, ListenerId};
+use ounce_sys::ring::{Fd, Outcome, Ring, Token};
+use ounce_sys::socket::Address;
+
+/// How long accepting rests after it failed: time for descriptors or memory to be given back.
+const REST_US: u64 = 50_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Off,
+    On,
+    Stopping,
+}
+
+#[derive(Debug)]
+struct Listening {
+    listener: usize,
+    fd: Fd,
+    state: State,
+    /// The operator wants it open.
+    enabled: bool,
+}
+
+/// The listening sockets of a worker.
+#[derive(Debug)]
+pub(crate) struct Accepting {
+    sockets: Vec<Listening>,
+    /// Nothing is accepted before this time.
+    rest_until_us: Option<u64>,
+    /// Nothing is accepted any more.
+    over: bool,
+    /// Some socket is off that should be on.
+    lacking: bool,
+}
+
+impl Accepting {
+    pub(crate) fn new(sockets: &[ListeningSocket]) -> Accepting {
+        let sockets = sockets.iter().map(|socket| Listening {
+            listener: socket.listener,
+            fd: Fd(socket.fd),
+            state: State::Off,
+            enabled: true,
+        });
+        Accepting { sockets: sockets.collect(), rest_until_us: None, over: false, lacking: false }
+    }
+
+    /// No accept is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sockets.iter().all(|socket| socket.state == State::Off)
+    }
+
+    pub(crate) fn retry_us(&self) -> Option<u64> {
+        self.rest_until_us
+    }
+}
+
+impl<R: Ring> Worker<'_, R> {
+    /// Opens and closes listeners as the operator has switched them.
+    pub(crate) fn look_at_switches(&mut self) {
+        let rows = self.segment.listeners();
+        for socket in &mut self.accepting.sockets {
+            socket.enabled = !rows.disabled(ListenerId(self.plan.listeners[socket.listener].row));
+            if !socket.enabled && socket.state == State::On {
+                socket.state = State::Stopping;
+            }
+        }
+        self.cancel_stopping();
+        self.accepting.lacking = true;
+        self.resume_accepting();
+    }
+
+    pub(crate) fn stop_accepting(&mut self) {
+        self.accepting.over = true;
+        self.accepting.rest_until_us = None;
+        for socket in &mut self.accepting.sockets {
+            if socket.state == State::On {
+                socket.state = State::Stopping;
+            }
+        }
+        self.cancel_stopping();
+    }
+
+    fn cancel_stopping(&mut self) {
+        for (index, socket) in self.accepting.sockets.iter().enumerate() {
+            if socket.state == State::Stopping {
+                self.ring.cancel(accept_token(index));
+            }
+        }
+    }
+
+    /// Accepts wherever it should and does not.
+    pub(crate) fn resume_accepting(&mut self) {
+        if !self.accepting.lacking || self.accepting.over || !self.core.has_room() {
+            return;
+        }
+        if self.accepting.rest_until_us.is_some_and(|until| self.ring.now().mono_us < until) {
+            return;
+        }
+        self.accepting.rest_until_us = None;
+        self.accepting.lacking = false;
+        for (index, socket) in self.accepting.sockets.iter_mut().enumerate() {
+            match socket.state {
+                State::Off if socket.enabled => {
+                    socket.state = State::On;
+                    self.ring.accept(socket.fd, accept_token(index));
+                }
+                // Its end is under way and will bring us here again.
+                State::Stopping => self.accepting.lacking = true,
+                State::Off | State::On => {}
+            }
+        }
+    }
+
+    pub(crate) fn accepted(&mut self, token: Token, outcome: Outcome, more: bool) {
+        let index = token.slot as usize;
+        if !more {
+            self.accepting.sockets[index].state = State::Off;
+            self.accepting.lacking = true;
+        }
+        match outcome {
+            Outcome::Accepted(fd) => self.welcome(self.accepting.sockets[index].listener, fd),
+            Outcome::Failed(errno, _) => {
+                // A connection that was reset while it waited is nobody's problem; anything else may last.
+                let _ = self.fault(errno);
+                self.accepting.rest_until_us = Some(self.ring.now().mono_us + REST_US);
+            }
+            Outcome::Cancelled(_) => {}
+            _ => debug_assert!(false, "accept ended as {outcome:?}"),
+        }
+    }
+
+    fn welcome(&mut self, listener: usize, fd: Fd) {
+        let tick = self.tick();
+        let peer = match self.ring.peer(fd) {
+            Some(Address::Inet(address)) => Peer::Inet(address),
+            Some(Address::Unix(_)) => Peer::Unix,
+            None => {
+                // It has gone already.
+                self.ring.close(fd, true);
+                return;
+            }
+        };
+        let local = match self.ring.local(fd) {
+            Some(Address::Inet(address)) => Some(address),
+            _ => None,
+        };
+        let Some(key) = self.core.admit(listener, peer, local, tick, &mut self.fx) else {
+            self.ring.close(fd, true);
+            return;
+        };
+        self.adopt(key, fd);
+        self.start_receive(key);
+        debug_assert!(self.socket(key).is_some_and(|socket| socket.receive == Receive::On));
+        if !self.core.has_room() {
+            self.pause_accepting();
+        }
+    }
+
+    /// All places are taken: further clients wait in the kernel's queue.
+    fn pause_accepting(&mut self) {
+        self.counters.add(Counter::AcceptPauses, 1);
+        for socket in &mut self.accepting.sockets {
+            if socket.state == State::On {
+                socket.state = State::Stopping;
+            }
+        }
+        self.cancel_stopping();
+    }
+}
+
+fn accept_token(index: usize) -> Token {
+    Token { op: op::ACCEPT, generation: 0, slot: index as u32 }
+}

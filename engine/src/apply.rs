@@ -1,0 +1,176 @@
+//! From effects to operations.
+
+use crate::socket::{Receive, op, token};
+use crate::worker::Worker;
+use ounce_core::{Close, Effect, Event, Fault};
+use ounce_mem::{Buf, Counter, Key};
+use ounce_sys::errno::{Errno, Kind};
+use ounce_sys::ring::Ring;
+
+impl<R: Ring> Worker<'_, R> {
+    pub(crate) fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect { socket, backend } => self.connect(socket, backend),
+            Effect::Send { socket, buf } => self.enqueue(socket, buf),
+            Effect::Receive { socket } => self.start_receive(socket),
+            Effect::Pause { socket } => self.stop_receive(socket),
+            Effect::ShutdownWrite { socket } => {
+                if let Some(entry) = self.socket(socket) {
+                    entry.shutdown = true;
+                    self.kick(socket);
+                }
+            }
+            Effect::Close { socket, how } => self.close(socket, how),
+            Effect::Splice { from, to, max } => self.start_splice(from, to, max),
+            Effect::Arm { socket, at_us } => self.wheel.arm(socket.index, at_us),
+        }
+    }
+
+    fn connect(&mut self, key: Key, backend: u32) {
+        let Some(address) = self.addresses[backend as usize].as_ref() else {
+            debug_assert!(false, "connect to a backend that is no server");
+            return;
+        };
+        match self.ring.socket(address) {
+            Ok(fd) => {
+                self.ring.connect(fd, address, token(op::CONNECT, key));
+                self.adopt(key, fd);
+                if let Some(socket) = self.socket(key) {
+                    socket.connecting = true;
+                    socket.in_flight = 1;
+                }
+            }
+            // The core hears of it as of any failed connect; its answer to that is to close the key.
+            Err(error) => {
+                let fault = self.fault(Errno::of(&error));
+                self.pending.push_back((key, Event::Failed(fault)));
+            }
+        }
+    }
+
+    fn enqueue(&mut self, key: Key, buf: Buf) {
+        let Some(socket) = self.socket(key) else { return };
+        if socket.broken {
+            self.pending.push_back((key, Event::Sent(buf.len() as u32)));
+            return;
+        }
+        socket.queue.push_back(buf);
+        self.kick(key);
+    }
+
+    /// Sends what is next in line, and does what was to be done after the last.
+    pub(crate) fn kick(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(key.index as usize).and_then(Option::as_mut) else { return };
+        if socket.sending || socket.connecting {
+            return;
+        }
+        if let Some(buf) = socket.queue.pop_front() {
+            socket.sending = true;
+            socket.in_flight += 1;
+            self.ring.send(socket.fd, buf, socket.token(op::SEND));
+            return;
+        }
+        if std::mem::take(&mut socket.shutdown) {
+            self.ring.shutdown_write(socket.fd);
+        }
+        if socket.closing.is_some() {
+            self.close_if_joined(key);
+        }
+    }
+
+    pub(crate) fn start_receive(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(key.index as usize).and_then(Option::as_mut) else { return };
+        socket.wanted = true;
+        if socket.receive == Receive::Off && socket.closing.is_none() {
+            socket.receive = Receive::On;
+            socket.in_flight += 1;
+            self.ring.receive(socket.fd, socket.token(op::RECEIVE));
+        }
+    }
+
+    /// Starts a receive again that ended for want of buffers.
+    pub(crate) fn restart_receive(&mut self, key: Key) {
+        if let Some(socket) = self.socket(key)
+            && socket.receive == Receive::Starved
+        {
+            socket.receive = Receive::Off;
+            self.start_receive(key);
+        }
+    }
+
+    fn stop_receive(&mut self, key: Key) {
+        let Some(socket) = self.sockets.get_mut(key.index as usize).and_then(Option::as_mut) else { return };
+        socket.wanted = false;
+        match socket.receive {
+            Receive::On => {
+                socket.receive = Receive::Stopping;
+                self.ring.cancel(socket.token(op::RECEIVE));
+            }
+            Receive::Stopping => {}
+            Receive::Starved | Receive::Off => {
+                socket.receive = Receive::Off;
+                self.pending.push_back((key, Event::Paused));
+            }
+        }
+    }
+
+    /// Stop, join, close.
+    fn close(&mut self, key: Key, how: Close) {
+        let Some(socket) = self.sockets.get_mut(key.index as usize).and_then(Option::as_mut) else {
+            // It never got a descriptor.
+            self.wheel.disarm(key.index);
+            self.pending.push_back((key, Event::Closed));
+            return;
+        };
+        // An abort may follow a flush that takes too long, never the other way round.
+        if socket.closing != Some(Close::Abort) {
+            socket.closing = Some(how);
+        }
+        if socket.receive == Receive::On {
+            socket.receive = Receive::Stopping;
+            self.ring.cancel(socket.token(op::RECEIVE));
+        }
+        if how == Close::Abort {
+            socket.queue.clear();
+            if socket.sending {
+                self.ring.cancel(socket.token(op::SEND));
+            }
+        }
+        if socket.connecting {
+            self.ring.cancel(socket.token(op::CONNECT));
+        }
+        for splice in [socket.source_of, socket.sink_of].into_iter().flatten() {
+            self.abandon_splice(splice);
+        }
+        self.close_if_joined(key);
+    }
+
+    /// Closes a socket of which nothing is in flight any more.
+    pub(crate) fn close_if_joined(&mut self, key: Key) {
+        let Some(socket) = self.socket(key) else { return };
+        let Some(how) = socket.closing else { return };
+        if socket.in_flight > 0 || !socket.queue.is_empty() {
+            return;
+        }
+        let fd = socket.fd;
+        self.sockets[key.index as usize] = None;
+        self.wheel.disarm(key.index);
+        self.ring.close(fd, how == Close::Abort);
+        self.pending.push_back((key, Event::Closed));
+    }
+
+    /// What an error number means to the core.
+    pub(crate) fn fault(&self, errno: Errno) -> Fault {
+        match errno.kind() {
+            Kind::Refused => Fault::Refused,
+            Kind::TimedOut => Fault::TimedOut,
+            Kind::Reset => Fault::Reset,
+            Kind::Unreachable => Fault::Unreachable,
+            Kind::Exhausted => Fault::Resource,
+            Kind::Unexpected => {
+                self.counters.add(Counter::UnexpectedErrno, 1);
+                Fault::Unexpected(errno.0)
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What a worker receives from the supervisor, all of it.
+
+use ounce_conf::model::IoEngine;
+use ounce_core::Plan;
+use ounce_mem::{Owner, Segment};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// Everything a worker receives. The descriptors stay the supervisor's; a worker only uses them.
+#[derive(Debug, Clone)]
+pub struct Heritage {
+    /// Which worker this is, counted from 0; the same as `owner.worker`.
+    pub slot: u16,
+    /// Which load of the configuration it serves.
+    pub generation: u32,
+    /// Who it is in the shared tables.
+    pub owner: Owner,
+    /// The compiled configuration.
+    pub plan: Arc<Plan>,
+    /// The shared tables.
+    pub segment: Arc<Segment>,
+    /// Where it accepts connections.
+    pub sockets: Vec<ListeningSocket>,
+    /// A sequenced-packet socket, one byte a message; see [`crate::orders`].
+    pub orders: RawFd,
+    /// A datagram socket, one batch of lines a message; see [`crate::logout`].
+    pub log: RawFd,
+    /// How it talks to the kernel.
+    pub io_engine: IoEngine,
+}
+
+/// One listening socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListeningSocket {
+    /// Index in [`Plan::listeners`].
+    pub listener: usize,
+    /// The socket.
+    pub fd: RawFd,
+}

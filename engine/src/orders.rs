@@ -1,0 +1,38 @@
+//! Orders between the supervisor and a worker: one byte a message on a sequenced-packet socket.
+
+/// What the supervisor asks of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Accept nothing more, finish what is under way, then end.
+    Drain,
+    /// End at once.
+    Stop,
+    /// A listener, service or backend was switched on or off.
+    Changed,
+}
+
+/// What a worker says once it serves.
+pub const READY: u8 = b'R';
+
+impl Order {
+    /// The order that a byte stands for.
+    #[must_use]
+    pub fn of(byte: u8) -> Option<Order> {
+        match byte {
+            b'D' => Some(Order::Drain),
+            b'S' => Some(Order::Stop),
+            b'C' => Some(Order::Changed),
+            _ => None,
+        }
+    }
+
+    /// The byte that stands for an order.
+    #[must_use]
+    pub fn byte(self) -> u8 {
+        match self {
+            Order::Drain => b'D',
+            Order::Stop => b'S',
+            Order::Changed => b'C',
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A worker process from its first line to its last.
+
+use crate::heritage::Heritage;
+use crate::orders::{Order, READY};
+use crate::socket::op;
+use crate::worker::{Worker, WorkerSetup};
+use ounce_conf::model::IoEngine;
+use ounce_mem::Pool;
+use ounce_sys::epoll::EpollRing;
+use ounce_sys::ring::{Completion, Fd, Interest, Ring, Token};
+use ounce_sys::uring::UringRing;
+use ounce_sys::{clock, pairs, process};
+
+/// Pages of a worker's pool, 16 KiB each: 48 MiB that are touched only when traffic needs them.
+const PAGES: u32 = 3072;
+
+/// Descriptors that are no clients': listeners, log, orders, pipes.
+const RESERVED_FDS: u64 = 256;
+
+/// Serves until told to stop, or until the last connection has ended after an order to drain.
+///
+/// `drop_privileges` is called once the ring and its buffers exist, since they may need rights that serving does not;
+/// READY is said after it.
+///
+/// # Errors
+/// Why the worker cannot serve, or cannot go on: in words for the supervisor's log.
+pub fn serve(
+    heritage: &Heritage,
+    drop_privileges: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let pool = Pool::new(PAGES).map_err(|error| format!("buffer pool: {error}"))?;
+    let uring = match heritage.io_engine {
+        IoEngine::Epoll => None,
+        IoEngine::Auto => UringRing::new(pool.clone()).ok(),
+        IoEngine::Uring => Some(UringRing::new(pool.clone()).map_err(|error| format!("io_uring: {error}"))?),
+    };
+    match uring {
+        Some(ring) => run(ring, heritage, drop_privileges),
+        None => {
+            let ring = EpollRing::new(pool).map_err(|error| format!("epoll: {error}"))?;
+            run(ring, heritage, drop_privileges)
+        }
+    }
+}
+
+fn run<R: Ring>(
+    ring: R,
+    heritage: &Heritage,
+    drop_privileges: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let files = process::raise_open_files().map_err(|error| format!("open files: {error}"))?;
+    let utc_offset = clock::utc_offset_s(i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0));
+    drop_privileges()?;
+    let log = heritage.log;
+    let mut worker = Worker::new(WorkerSetup {
+        ring,
+        plan: &heritage.plan,
+        segment: &heritage.segment,
+        owner: heritage.owner,
+        sockets: heritage.sockets.clone(),
+        seed: seed(heritage),
+        id: process::pid().unsigned_abs(),
+        utc_offset,
+        clients_max: clients_max(files, heritage.sockets.len()),
+        log: Box::new(move |batch: &[u8]| pairs::send(log, batch).unwrap_or(false)),
+    });
+    worker.start();
+    watch_orders(worker.ring(), heritage.orders);
+    heritage.segment.fleet().ready(heritage.owner);
+    pairs::send(heritage.orders, &[READY]).map_err(|error| format!("supervisor: {error}"))?;
+    let mut stop = false;
+    while !stop && !worker.is_done() {
+        let turned = worker.turn(|worker, completion| stop |= obey(worker, &completion, heritage));
+        turned.map_err(|error| format!("ring: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Reads the orders that have come; true if the worker must stop now.
+fn obey<R: Ring>(worker: &mut Worker<'_, R>, completion: &Completion, heritage: &Heritage) -> bool {
+    if completion.token.op != op::ORDERS {
+        return false;
+    }
+    let mut stop = false;
+    let mut byte = [0];
+    loop {
+        match pairs::receive(heritage.orders, &mut byte) {
+            // The supervisor is gone, and with it everything that a worker is for.
+            Ok(Some(0)) | Err(_) => return true,
+            Ok(Some(_)) => match Order::of(byte[0]) {
+                Some(Order::Stop) => stop = true,
+                Some(order) => {
+                    if order == Order::Drain {
+                        heritage.segment.fleet().draining(heritage.owner);
+                    }
+                    worker.order(order);
+                }
+                None => {}
+            },
+            Ok(None) => break,
+        }
+    }
+    watch_orders(worker.ring(), heritage.orders);
+    stop
+}
+
+fn watch_orders<R: Ring>(ring: &mut R, orders: std::os::fd::RawFd) {
+    ring.poll(Fd(orders), Interest::Read, Token { op: op::ORDERS, generation: 0, slot: 0 });
+}
+
+/// How many clients fit into the descriptors of this process, each with a connection to a backend.
+fn clients_max(files: u64, listeners: usize) -> u32 {
+    let free = files.saturating_sub(RESERVED_FDS + listeners as u64);
+    u32::try_from(free / 2).unwrap_or(u32::MAX).clamp(16, 1 << 20)
+}
+
+/// Different in each worker and each start; it spreads load and guards no secret.
+fn seed(heritage: &Heritage) -> u64 {
+    let mixed = clock::wall_us() ^ (u64::from(heritage.slot) << 48) ^ (u64::from(heritage.generation) << 32);
+    mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

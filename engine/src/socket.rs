@@ -1,0 +1,84 @@
+//! What the worker keeps about one socket: the kernel's side of it. The core keeps the rest, under the same key.
+
+use ounce_core::Close;
+use ounce_mem::{Buf, Key};
+use ounce_sys::ring::{Fd, Token};
+use std::collections::VecDeque;
+
+/// The operations that a token can name.
+pub(crate) mod op {
+    pub(crate) const ACCEPT: u8 = 1;
+    pub(crate) const CONNECT: u8 = 2;
+    pub(crate) const RECEIVE: u8 = 3;
+    pub(crate) const SEND: u8 = 4;
+    /// Wait until a splice source has bytes.
+    pub(crate) const SOURCE: u8 = 5;
+    /// Wait until a splice sink has room.
+    pub(crate) const SINK: u8 = 6;
+    /// Wait for an order of the supervisor.
+    pub(crate) const ORDERS: u8 = 7;
+}
+
+/// Whether the ring receives for a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Receive {
+    Off,
+    On,
+    /// Cancelled; its end is still to come.
+    Stopping,
+    /// It ended for want of buffers and starts again when there are some.
+    Starved,
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) key: Key,
+    pub(crate) fd: Fd,
+    /// Operations whose last completion is still to come.
+    pub(crate) in_flight: u8,
+    pub(crate) connecting: bool,
+    pub(crate) receive: Receive,
+    /// The core wants to hear from it.
+    pub(crate) wanted: bool,
+    pub(crate) sending: bool,
+    /// Waits behind the buffer that is being sent.
+    pub(crate) queue: VecDeque<Buf>,
+    /// Say that no more will come once the queue is empty.
+    pub(crate) shutdown: bool,
+    /// A send failed; what else is given for sending is dropped, and what is still to be received decides.
+    pub(crate) broken: bool,
+    pub(crate) closing: Option<Close>,
+    /// The splice that reads from this socket.
+    pub(crate) source_of: Option<u32>,
+    /// The splice that writes to it.
+    pub(crate) sink_of: Option<u32>,
+}
+
+impl Socket {
+    pub(crate) fn new(key: Key, fd: Fd) -> Socket {
+        Socket {
+            key,
+            fd,
+            in_flight: 0,
+            connecting: false,
+            receive: Receive::Off,
+            wanted: false,
+            sending: false,
+            queue: VecDeque::new(),
+            shutdown: false,
+            broken: false,
+            closing: None,
+            source_of: None,
+            sink_of: None,
+        }
+    }
+
+    pub(crate) fn token(&self, op: u8) -> Token {
+        token(op, self.key)
+    }
+}
+
+pub(crate) fn token(op: u8, key: Key) -> Token {
+    Token { op, generation: key.generation, slot: key.index }
+}
