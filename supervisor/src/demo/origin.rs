@@ -60,7 +60,8 @@ pub(crate) fn serve(origins: &[Origin]) -> Result<(), String> {
                 listener.set_nonblocking(true)?;
                 tokio::net::TcpListener::from_std(listener)
             });
-            let listener = listener.map_err(|error| format!("cannot serve origin {}: {error}", origin.name))?;
+            let listener =
+                listener.map_err(|error| format!("cannot serve origin {}: {error}", origin.name))?;
             tasks.push(tokio::spawn(accept(origin.name, listener)));
         }
         for task in tasks {
@@ -239,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_large_answer_is_as_long_as_asked() {
-        let answer = ask(start("birch"), "GET /large?bytes=200001 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer =
+            ask(start("birch"), "GET /large?bytes=200001 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("content-length: 200001"), "{head}");
         assert_eq!(body.len(), 200_001);
@@ -253,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_slow_answer_comes_in_the_end() {
-        let answer = ask(start("alder"), "GET /slow?seconds=0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer =
+            ask(start("alder"), "GET /slow?seconds=0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         assert!(answer.contains("This is alder."), "{answer}");
     }
 }

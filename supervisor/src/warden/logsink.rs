@@ -8,6 +8,7 @@ use super::lost::Lost;
 use super::stream::Stream;
 use super::syslog::{self, Severity, Source, Syslog};
 use ounce_conf::model::LogTarget;
+use ounce_core::observe::problem::notice;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -62,7 +63,15 @@ impl Sink {
         }
     }
 
-    fn streams(requests: BorrowedFd<'_>, problems: BorrowedFd<'_>, lost: Lost) -> io::Result<Sink> {
+    /// A sink on these two streams.
+    ///
+    /// # Errors
+    /// As [`Sink::open`].
+    pub(super) fn streams(
+        requests: BorrowedFd<'_>,
+        problems: BorrowedFd<'_>,
+        lost: Lost,
+    ) -> io::Result<Sink> {
         let requests = Stream::start(requests, lost.clone())?;
         Ok(Sink::Streams { requests, problems: Stream::start(problems, lost)? })
     }
@@ -79,7 +88,9 @@ impl Sink {
 
     /// Takes one problem of this process itself.
     pub(super) fn problem(&self, text: &str) {
-        self.put(Topic::Problem, format!("{text}\n").into_bytes());
+        let mut line = Vec::new();
+        notice(std::process::id(), text, &mut line);
+        self.put(Topic::Problem, line);
     }
 
     /// Opens anew what can be opened anew.
@@ -104,7 +115,7 @@ impl Sink {
 }
 
 /// Reads one worker's socket for ever.
-pub(super) async fn read(socket: UnixDatagram, sink: Arc<Sink>, lost: Lost) {
+pub(super) async fn read(socket: Arc<UnixDatagram>, sink: Arc<Sink>, lost: Lost) {
     loop {
         if socket.readable().await.is_err() {
             // Only a runtime that is being shut down says so.
@@ -181,7 +192,7 @@ mod tests {
         assert_eq!(drain(&warden, &sink, &lost), 5);
         sink.finish().await;
         assert_eq!(text(requests), "one\ntwo\nthree\nno end\n");
-        assert_eq!(text(problems), "worse\nbad\n");
+        assert_eq!(text(problems), format!("({}) worse\nbad\n", std::process::id()));
         assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 
@@ -192,7 +203,7 @@ mod tests {
         let (sink, requests, problems) = piped(lost.clone());
         let sink = Arc::new(sink);
         let (worker, warden) = UnixDatagram::pair().unwrap();
-        let reader = tokio::spawn(read(warden, Arc::clone(&sink), lost));
+        let reader = tokio::spawn(read(Arc::new(warden), Arc::clone(&sink), lost));
         let batch = [b"R".as_slice(), &b"0123456789abcde\n".repeat(2048)].concat();
         for _ in 0..256 {
             worker.send(&batch).await.unwrap();

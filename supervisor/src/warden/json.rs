@@ -1,0 +1,330 @@
+//! The state of the proxy as the control API shows it: Pound's objects (pound.md section 13), each with its `kind`.
+
+use super::calendar::api_time;
+use super::objects::{Door, Found, Objects};
+use crate::inheritance::Inheritance;
+use ounce_conf::model::{Protocol, SessionKind};
+use ounce_core::route::plan::{BackendIx, BackendKind, BackendPlan, ListenerPlan, ServiceIx, ServicePlan};
+use ounce_mem::{BackendId, ListenerId, Member, Phase, ServiceId};
+use serde_json::{Value, json};
+use std::time::SystemTime;
+
+/// `weight` of an emergency backend; regular ones have 0.
+const EMERGENCY_WEIGHT: u32 = 65535;
+
+/// A moment on both clocks: the segment's and the wall's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// Milliseconds of the monotonic clock.
+    pub(super) mono_ms: u64,
+    /// Microseconds since the UNIX epoch.
+    pub(super) wall_us: u64,
+}
+
+impl Moment {
+    /// This moment.
+    pub(super) fn now() -> Moment {
+        let now = ounce_sys::clock::now();
+        Moment { mono_ms: now.mono_us / 1000, wall_us: now.wall_us }
+    }
+
+    /// A moment of the monotonic clock as local time.
+    fn local(self, mono_ms: u64) -> String {
+        let mono_us = i128::from(mono_ms) - i128::from(self.mono_ms);
+        let wall_us = i128::from(self.wall_us) + mono_us * 1000;
+        api_time(i64::try_from(wall_us).unwrap_or(i64::MAX))
+    }
+}
+
+/// Everything that can be shown, and what it is shown from.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    /// Configuration, plan and segment.
+    pub(super) of: &'a Inheritance,
+    /// Their objects, numbered.
+    pub(super) objects: &'a Objects,
+    /// When it is looked at.
+    pub(super) at: Moment,
+}
+
+/// How many workers there are, in Pound's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Workers {
+    /// Those that accept connections.
+    pub(super) active: usize,
+    /// Those that live.
+    pub(super) count: usize,
+    /// How many there should be.
+    pub(super) wanted: u16,
+}
+
+impl View<'_> {
+    /// An object that was found.
+    pub(super) fn object(&self, found: Found<'_>) -> Value {
+        match found {
+            Found::Everything => self.everything(),
+            Found::Control(path) => control(&path.to_string_lossy()),
+            Found::ControlService => control_service(),
+            Found::ControlBackend => control_backend(),
+            Found::Listener(listener) => self.listener(listener),
+            Found::Service(service) => self.service(service),
+            Found::Backend(backend) => self.backend(backend),
+        }
+    }
+
+    fn everything(&self) -> Value {
+        let listeners: Vec<Value> = self
+            .objects
+            .doors()
+            .iter()
+            .map(|door| match door {
+                Door::Control(path) => control(&path.to_string_lossy()),
+                Door::Listener(listener) => self.listener(*listener),
+            })
+            .collect();
+        json!({
+            "kind": "pound",
+            "core": self.core(),
+            "listeners": listeners,
+            "services": self.services(self.objects.global()),
+        })
+    }
+
+    /// The process and its workers. `fleet` is ours; all else is Pound's, where `workers` are threads and there is a
+    /// queue of connections before them: ours is the kernel's.
+    pub(super) fn core(&self) -> Value {
+        let workers = self.workers();
+        let fleet: Vec<Value> = self
+            .members()
+            .map(|member| {
+                json!({
+                    "slot": member.owner.worker,
+                    "pid": member.pid,
+                    "generation": member.generation,
+                    "phase": match member.phase {
+                        Phase::Gone => "gone",
+                        Phase::Starting => "starting",
+                        Phase::Ready => "ready",
+                        Phase::Draining => "draining",
+                    },
+                })
+            })
+            .collect();
+        json!({
+            "kind": "core",
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": self.of.supervisor,
+            "uptime": self.uptime_us(),
+            "timestamp": self.at.local(self.at.mono_ms),
+            "queue": {"len": 0, "max": 0},
+            "queue_len": 0,
+            "workers": {
+                "active": workers.active,
+                "count": workers.count,
+                "max": workers.wanted,
+                "min": workers.wanted,
+                "timeout": 0,
+            },
+            "fleet": fleet,
+        })
+    }
+
+    /// Microseconds since the program was started.
+    pub(super) fn uptime_us(&self) -> u64 {
+        let started = self.of.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.at.wall_us.saturating_sub(u64::try_from(started.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The workers of this generation.
+    pub(super) fn workers(&self) -> Workers {
+        let ours = || self.members().filter(|member| member.generation == self.of.generation);
+        Workers {
+            active: ours().filter(|member| member.phase == Phase::Ready).count(),
+            count: ours().count(),
+            wanted: self.of.workers,
+        }
+    }
+
+    /// Who lives, but for this process.
+    fn members(&self) -> impl Iterator<Item = Member> {
+        let own = self.of.owner.worker;
+        let fleet = self.of.segment.fleet();
+        fleet.iter().filter(move |member| member.phase != Phase::Gone && member.owner.worker != own)
+    }
+
+    /// Whether a listener is switched on.
+    pub(super) fn listener_enabled(&self, listener: &ListenerPlan) -> bool {
+        !self.of.segment.listeners().disabled(ListenerId(listener.row))
+    }
+
+    /// Whether a service is switched on.
+    pub(super) fn service_enabled(&self, service: &ServicePlan) -> bool {
+        !self.of.segment.services().disabled(ServiceId(service.row))
+    }
+
+    fn listener(&self, listener: usize) -> Value {
+        let plan = &self.of.plan.listeners[listener];
+        json!({
+            "kind": "listener",
+            "name": label(&plan.name),
+            "address": listener_address(plan),
+            "protocol": protocol(plan),
+            "enabled": self.listener_enabled(plan),
+            "services": self.services(self.objects.services(listener)),
+        })
+    }
+
+    fn services(&self, services: &[ServiceIx]) -> Vec<Value> {
+        services.iter().map(|service| self.service(*service)).collect()
+    }
+
+    fn service(&self, ix: ServiceIx) -> Value {
+        let service = self.of.plan.service(ix);
+        let session_type = match service.session.as_ref().map(|session| &session.kind) {
+            None => "NONE",
+            Some(SessionKind::Ip) => "IP",
+            Some(SessionKind::Basic) => "BASIC",
+            Some(SessionKind::Url(_)) => "URL",
+            Some(SessionKind::Parm) => "PARM",
+            Some(SessionKind::Cookie(_)) => "COOKIE",
+            Some(SessionKind::Header(_)) => "HEADER",
+        };
+        json!({
+            "kind": "service",
+            "name": label(&service.name),
+            "enabled": self.service_enabled(service),
+            "session_type": session_type,
+            "sessions": self.sessions(service),
+            "backends": service.all_backends().map(|backend| self.backend(backend)).collect::<Vec<Value>>(),
+        })
+    }
+
+    /// The sessions of a service that have not expired, the next to expire first; null if it has none at all.
+    fn sessions(&self, service: &ServicePlan) -> Value {
+        if service.session.is_none() {
+            return Value::Null;
+        }
+        let mut found = Vec::new();
+        self.of.segment.sessions().for_each(ServiceId(service.row), |key, backend, expiry_ms| {
+            let position = service.all_backends().position(|ix| self.of.plan.backend(ix).row == backend.0);
+            // A backend that a reload has removed has no number any more.
+            if let (Some(position), true) = (position, expiry_ms > self.at.mono_ms) {
+                found.push((expiry_ms, String::from_utf8_lossy(key).into_owned(), position));
+            }
+        });
+        found.sort_unstable();
+        let entry = |(expiry_ms, key, backend): (u64, String, usize)| json!({"key": key, "backend": backend, "expire": self.at.local(expiry_ms)});
+        found.into_iter().map(entry).collect()
+    }
+
+    /// Whether a backend is alive and whether it is enabled. What is not a server never dies.
+    pub(super) fn backend_state(&self, backend: &BackendPlan) -> (bool, bool) {
+        let status = self.of.segment.backends().status(BackendId(backend.row));
+        let server = matches!(backend.kind, BackendKind::Server { .. });
+        (status.alive || !server, !status.disabled)
+    }
+
+    fn backend(&self, ix: BackendIx) -> Value {
+        let plan = &self.of.plan;
+        let backend = plan.backend(ix);
+        let emergency = plan.service(backend.service).emergency.contains(&ix.0);
+        let (alive, enabled) = self.backend_state(backend);
+        let mut object = json!({
+            "kind": "backend",
+            "priority": backend.priority,
+            "alive": alive,
+            "enabled": enabled,
+            "weight": if emergency { EMERGENCY_WEIGHT } else { 0 },
+        });
+        match &backend.kind {
+            BackendKind::Server { timeout_ms, connect_ms, ws_ms, .. } => {
+                object["type"] = "backend".into();
+                object["address"] = backend.name.as_str().into();
+                object["protocol"] = "http".into();
+                object["io_to"] = (timeout_ms / 1000).into();
+                object["conn_to"] = (connect_ms / 1000).into();
+                object["ws_to"] = (ws_ms / 1000).into();
+            }
+            BackendKind::Redirect(redirect) => {
+                object["type"] = "redirect".into();
+                object["code"] = redirect.code.into();
+                object["url"] = backend.name.strip_prefix("redirect:").unwrap_or(&backend.name).into();
+                object["has_uri"] = (!redirect.append_target).into();
+            }
+            BackendKind::Error { code, page } => {
+                object["type"] = "error".into();
+                object["status"] = (*code).into();
+                object["text"] =
+                    page.as_ref().map(|page| String::from_utf8_lossy(&page.body).into_owned()).into();
+            }
+        }
+        if plan.backend_stats {
+            let stats = self.of.segment.backends().stats(BackendId(backend.row));
+            object["stats"] = json!({
+                "request_count": stats.count,
+                "request_time_avg": whole(stats.mean_ns),
+                "request_time_stddev": whole(stats.stddev_ns),
+            });
+        }
+        object
+    }
+}
+
+/// Where a listener listens, as `ip:port` or a path.
+pub(super) fn listener_address(listener: &ListenerPlan) -> String {
+    match listener.address {
+        Some(address) => address.to_string(),
+        None => listener.address_text.clone(),
+    }
+}
+
+/// `http` or `https`.
+pub(super) fn protocol(listener: &ListenerPlan) -> &'static str {
+    match listener.protocol {
+        Protocol::Http => "http",
+        Protocol::Https => "https",
+    }
+}
+
+/// Nanoseconds without their fraction.
+pub(super) fn whole(nanoseconds: f64) -> u64 {
+    // A cast of a float ends at the bounds of the integer, and makes 0 of what is no number.
+    nanoseconds.round() as u64
+}
+
+fn label(name: &str) -> Value {
+    if name.is_empty() { Value::Null } else { name.into() }
+}
+
+fn control(path: &str) -> Value {
+    json!({
+        "kind": "listener",
+        "name": null,
+        "address": path,
+        "protocol": "http",
+        "enabled": true,
+        "services": [control_service()],
+    })
+}
+
+fn control_service() -> Value {
+    json!({
+        "kind": "service",
+        "name": null,
+        "enabled": true,
+        "session_type": "NONE",
+        "sessions": null,
+        "backends": [control_backend()],
+    })
+}
+
+fn control_backend() -> Value {
+    json!({
+        "kind": "backend",
+        "type": "control",
+        "priority": 1,
+        "alive": true,
+        "enabled": true,
+        "weight": 0,
+    })
+}

@@ -1,0 +1,132 @@
+//! The warden: an unprivileged process beside the workers, for all that is not traffic.
+//!
+//! It probes dead backends ([`probe`]), writes the log ([`logsink`]) and answers the control socket ([`control`]). It
+//! holds nothing that is not in the segment, the configuration or a socket that the supervisor keeps, so it may be
+//! killed at any instruction: its successor goes on where it was, and workers notice nothing.
+//!
+//! One thread runs everything, asynchronously; the threads of [`stream`] do nothing but block on a terminal or a pipe.
+
+mod calendar;
+mod control;
+mod json;
+mod logsink;
+mod lost;
+mod metrics;
+mod objects;
+mod probe;
+mod stream;
+mod syslog;
+#[cfg(test)]
+mod tests;
+
+use crate::inheritance::Inheritance;
+use control::Control;
+use logsink::Sink;
+use lost::Lost;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixDatagram, UnixListener};
+
+/// How often the warden beats.
+const BEAT: Duration = Duration::from_millis(250);
+/// How long queued lines may take to be written when the warden is told to stop.
+const FINISH_MAX: Duration = Duration::from_millis(1500);
+/// Batches that are still taken from a worker's socket when the warden is told to stop.
+const LAST_TURNS: usize = 64;
+
+/// Works until it is told to stop, or the supervisor is gone.
+///
+/// # Errors
+/// Why it could not begin.
+pub(crate) fn run(inheritance: Inheritance) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start a runtime: {error}"))?;
+    let outcome = runtime.block_on(work(Arc::new(inheritance)));
+    // A thread that blocks on a stalled terminal is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn work(of: Arc<Inheritance>) -> Result<(), String> {
+    let orders = Arc::new(adopt_datagram(of.orders).map_err(|error| format!("orders socket: {error}"))?);
+    let lost = Lost::in_segment(Arc::clone(&of.segment), of.owner.worker);
+    let target = &of.config.global.log_target;
+    let sink = Sink::open(target, of.standard_streams, &of.name, of.supervisor, lost.clone())
+        .map_err(|error| format!("log: {error}"))?;
+    let sink = Arc::new(sink);
+    let mut tasks = Vec::new();
+    let mut sockets = Vec::with_capacity(of.log.len());
+    for fd in &of.log {
+        let socket = Arc::new(adopt_datagram(*fd).map_err(|error| format!("log socket: {error}"))?);
+        tasks.push(tokio::spawn(logsink::read(Arc::clone(&socket), Arc::clone(&sink), lost.clone())));
+        sockets.push(socket);
+    }
+    if let Some(fd) = of.control {
+        let listener = adopt_listener(fd).map_err(|error| format!("control socket: {error}"))?;
+        let control = Arc::new(Control::new(Arc::clone(&of), Arc::clone(&orders)));
+        tasks.push(tokio::spawn(control.serve(listener)));
+    }
+    tasks.push(tokio::spawn(probe::run(Arc::clone(&of), Arc::clone(&sink))));
+    // The first beat comes before READY, so that whoever watches it has something to watch.
+    of.segment.fleet().beat(of.owner, ounce_sys::clock::monotonic_ms());
+    tasks.push(tokio::spawn(beat(Arc::clone(&of))));
+    orders.send(b"R").await.map_err(|error| format!("orders socket: {error}"))?;
+    obey(&orders, &sink).await;
+    for task in tasks {
+        task.abort();
+        // A task that was aborted lets go of the sink.
+        let _ = task.await;
+    }
+    for socket in &sockets {
+        for _ in 0..LAST_TURNS {
+            if logsink::drain(socket, &sink, &lost) == 0 {
+                break;
+            }
+        }
+    }
+    if let Some(sink) = Arc::into_inner(sink) {
+        // What a stalled reader leaves unwritten is lost with this process.
+        let _ = tokio::time::timeout(FINISH_MAX, sink.finish()).await;
+    }
+    Ok(())
+}
+
+/// Follows orders until one of them is to stop.
+async fn obey(orders: &UnixDatagram, sink: &Sink) {
+    let mut order = [0; 16];
+    loop {
+        match orders.recv(&mut order).await {
+            // The supervisor is gone, or the socket is of no use.
+            Ok(0) | Err(_) => return,
+            Ok(_) => match order[0] {
+                b'S' => return,
+                b'O' => sink.reopen(),
+                // An order of a later version; none of ours.
+                _ => {}
+            },
+        }
+    }
+}
+
+async fn beat(of: Arc<Inheritance>) {
+    let mut beats = tokio::time::interval(BEAT);
+    loop {
+        beats.tick().await;
+        of.segment.fleet().beat(of.owner, ounce_sys::clock::monotonic_ms());
+    }
+}
+
+/// A socket of the supervisor's, by its number, as one of ours.
+fn adopt_datagram(fd: RawFd) -> io::Result<UnixDatagram> {
+    let socket = std::os::unix::net::UnixDatagram::from(ounce_sys::fdpass::duplicate(fd)?);
+    UnixDatagram::from_std(socket)
+}
+
+fn adopt_listener(fd: RawFd) -> io::Result<UnixListener> {
+    let listener = std::os::unix::net::UnixListener::from(ounce_sys::fdpass::duplicate(fd)?);
+    UnixListener::from_std(listener)
+}

@@ -1,0 +1,241 @@
+//! Probes of dead backends: a connection every `Alive` until one stands, then the backend lives again (pound.md
+//! section 11).
+//!
+//! Workers mark a backend dead when a connection to it fails; nobody tells the warden. It looks at the table a few
+//! times a second, so a freshly dead backend is found, and so is one that was dead when this process was started.
+
+use super::logsink::Sink;
+use crate::inheritance::Inheritance;
+use ounce_conf::model::Address;
+use ounce_core::route::plan::BackendKind;
+use ounce_mem::{BackendId, Segment};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+/// Most probes under way at a time; the others wait for the next look.
+const PROBES_MAX: usize = 256;
+/// How often the table is looked at: often enough that `Alive` is kept to a fraction, and never in a tight loop.
+const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// A backend that can die.
+#[derive(Debug, Clone)]
+struct Target {
+    row: BackendId,
+    address: Place,
+    /// `ConnTO`.
+    limit: Duration,
+    /// For people.
+    name: String,
+}
+
+/// Where a backend is, seen from this process.
+#[derive(Debug, Clone)]
+enum Place {
+    Inet(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// What is known of a target between two looks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Watch {
+    /// When to probe it; `None` while it lives.
+    due_ms: Option<u64>,
+    /// A probe of it is under way.
+    probing: bool,
+}
+
+/// Probes for ever.
+pub(super) async fn run(of: Arc<Inheritance>, sink: Arc<Sink>) {
+    let targets = targets(&of);
+    let alive_ms = of.plan.alive_ms.max(1);
+    let mut watches = vec![Watch::default(); targets.len()];
+    let mut probes: JoinSet<(usize, bool)> = JoinSet::new();
+    let mut look = tokio::time::interval(Duration::from_millis(alive_ms / 8).clamp(LOOK.0, LOOK.1));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = look.tick() => {
+                for (index, (target, watch)) in targets.iter().zip(&mut watches).enumerate() {
+                    if is_due(&of.segment, target.row, watch, alive_ms) && probes.len() < PROBES_MAX {
+                        watch.probing = true;
+                        let target = target.clone();
+                        probes.spawn(async move { (index, target.answers().await) });
+                    }
+                }
+            }
+            Some(Ok((index, answered))) = probes.join_next() => {
+                let now_ms = ounce_sys::clock::monotonic_ms();
+                watches[index] = Watch { due_ms: Some(now_ms.saturating_add(alive_ms)), probing: false };
+                if answered && of.segment.backends().revive(targets[index].row, now_ms) {
+                    sink.problem(&format!("{} is alive again", targets[index].name));
+                }
+            }
+        }
+    }
+}
+
+/// Whether to probe this backend now.
+fn is_due(segment: &Segment, row: BackendId, watch: &mut Watch, alive_ms: u64) -> bool {
+    let backends = segment.backends();
+    if backends.status(row).alive {
+        watch.due_ms = None;
+        return false;
+    }
+    // The first probe is `Alive` after the death, not after it was noticed.
+    let due_ms = *watch.due_ms.get_or_insert_with(|| backends.since(row).saturating_add(alive_ms));
+    !watch.probing && ounce_sys::clock::monotonic_ms() >= due_ms
+}
+
+fn targets(of: &Inheritance) -> Vec<Target> {
+    let plan = &of.plan;
+    let jail = of.config.global.root_jail.as_deref();
+    let target = |backend: &ounce_core::route::plan::BackendPlan| match &backend.kind {
+        BackendKind::Server { address, connect_ms, .. } => {
+            let service = plan.service(backend.service);
+            let name = match service.name.as_str() {
+                "" => format!("backend {} of service {}", backend.name, service.index),
+                label => format!("backend {} of service {label}", backend.name),
+            };
+            Some(Target {
+                row: BackendId(backend.row),
+                address: Place::new(address, jail),
+                limit: Duration::from_millis((*connect_ms).max(1)),
+                name,
+            })
+        }
+        // What is answered here cannot die.
+        BackendKind::Redirect(_) | BackendKind::Error { .. } => None,
+    };
+    plan.backends.iter().filter_map(target).collect()
+}
+
+impl Place {
+    /// Workers see the file system from inside the jail; this process does not.
+    fn new(address: &Address, jail: Option<&Path>) -> Place {
+        match (address, jail) {
+            (Address::Inet(address), _) => Place::Inet(*address),
+            (Address::Unix(path), Some(jail)) => {
+                Place::Unix(jail.join(path.strip_prefix("/").unwrap_or(path)))
+            }
+            (Address::Unix(path), None) => Place::Unix(path.clone()),
+        }
+    }
+}
+
+impl Target {
+    /// Whether a connection to it stands within its limit.
+    async fn answers(&self) -> bool {
+        let connect = async {
+            match &self.address {
+                Place::Inet(address) => TcpStream::connect(address).await.map(drop),
+                Place::Unix(path) => UnixStream::connect(path).await.map(drop),
+            }
+        };
+        let connected: io::Result<()> = match tokio::time::timeout(self.limit, connect).await {
+            Ok(connected) => connected,
+            Err(_) => return false,
+        };
+        connected.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lost::Lost;
+    use super::super::tests::inheritance;
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixListener;
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::net::unix::pipe::Receiver;
+
+    /// A prober with a short `Alive`, and a pipe with its problem lines.
+    fn start(text: &str) -> (Arc<Inheritance>, tokio::task::JoinHandle<()>, BufReader<Receiver>) {
+        let mut of = inheritance(text);
+        let plan = Arc::get_mut(&mut of.plan).unwrap();
+        plan.alive_ms = 50;
+        let (problems, problems_in) = io::pipe().unwrap();
+        let (lost, _) = Lost::counted();
+        let sink = Sink::streams(problems_in.as_fd(), problems_in.as_fd(), lost).unwrap();
+        let of = Arc::new(of);
+        let task = tokio::spawn(run(Arc::clone(&of), Arc::new(sink)));
+        (of, task, BufReader::new(Receiver::from_owned_fd(problems.into()).unwrap()))
+    }
+
+    fn target(address: Place) -> Target {
+        let (row, name) = (BackendId(0), "backend".to_owned());
+        Target { row, address, limit: Duration::from_secs(10), name }
+    }
+
+    /// It dies twice, and is found again each time without anybody telling.
+    #[tokio::test]
+    async fn a_dead_backend_that_answers_lives_again() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        let port = address.port();
+        let text = format!("Service \"a\"\nBackEnd\nAddress 127.0.0.1\nPort {port}\nEnd\nEnd\n");
+        let (of, task, mut problems) = start(&text);
+        let id = BackendId(of.plan.backends[0].row);
+        for _ in 0..2 {
+            assert!(of.segment.backends().mark_dead(id, ounce_sys::clock::monotonic_ms()));
+            let mut line = String::new();
+            problems.read_line(&mut line).await.unwrap();
+            assert!(line.ends_with(&format!("backend {address} of service a is alive again\n")), "{line}");
+            assert!(of.segment.backends().status(id).alive);
+        }
+        task.abort();
+    }
+
+    /// Not before `Alive` has passed since the death, not while a probe is under way, and never while it lives.
+    #[test]
+    fn a_probe_is_due_alive_after_the_death() {
+        let of = inheritance("Service\nBackEnd\nAddress 127.0.0.1\nPort 9\nEnd\nEnd\n");
+        let (segment, id) = (&of.segment, BackendId(of.plan.backends[0].row));
+        let now_ms = ounce_sys::clock::monotonic_ms();
+        let mut watch = Watch::default();
+        assert!(!is_due(segment, id, &mut watch, 1));
+        segment.backends().mark_dead(id, now_ms);
+        assert!(!is_due(segment, id, &mut watch, 600_000));
+        assert_eq!(watch.due_ms, Some(now_ms + 600_000));
+        watch.due_ms = Some(now_ms);
+        assert!(is_due(segment, id, &mut watch, 600_000));
+        watch.probing = true;
+        assert!(!is_due(segment, id, &mut watch, 600_000));
+        segment.backends().revive(id, now_ms);
+        assert!(!is_due(segment, id, &mut watch, 600_000));
+        assert_eq!(watch.due_ms, None);
+    }
+
+    #[tokio::test]
+    async fn only_a_connection_that_stands_is_an_answer() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app");
+        let unix = target(Place::Unix(path.clone()));
+        assert!(!unix.answers().await);
+        let server = UnixListener::bind(&path).unwrap();
+        assert!(unix.answers().await);
+        drop(server);
+        assert!(!unix.answers().await);
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = target(Place::Inet(server.local_addr().unwrap()));
+        assert!(tcp.answers().await);
+        drop(server);
+        assert!(!tcp.answers().await);
+    }
+
+    #[test]
+    fn unix_backends_are_looked_for_inside_the_jail() {
+        let address = Address::Unix("/run/app".into());
+        let Place::Unix(path) = Place::new(&address, Some(Path::new("/srv/jail"))) else { panic!() };
+        assert_eq!(path, Path::new("/srv/jail/run/app"));
+        let Place::Unix(path) = Place::new(&address, None) else { panic!() };
+        assert_eq!(path, Path::new("/run/app"));
+    }
+}
