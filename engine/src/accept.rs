@@ -117,17 +117,17 @@ impl<R: Ring> Worker<'_, R> {
         }
     }
 
-    pub(crate) fn accepted(&mut self, token: Token, outcome: Outcome, more: bool) {
+    pub(crate) fn accepted(&mut self, token: Token, outcome: &Outcome, more: bool) {
         let index = token.slot as usize;
         if !more {
             self.accepting.sockets[index].state = State::Off;
             self.accepting.lacking = true;
         }
         match outcome {
-            Outcome::Accepted(fd) => self.welcome(self.accepting.sockets[index].listener, fd),
+            Outcome::Accepted(fd) => self.welcome(self.accepting.sockets[index].listener, *fd),
             Outcome::Failed(errno, _) => {
                 // A connection that was reset while it waited is nobody's problem; anything else may last.
-                let _ = self.fault(errno);
+                let _ = self.fault(*errno);
                 self.accepting.rest_until_us = Some(self.ring.now().mono_us + REST_US);
             }
             Outcome::Cancelled(_) => {}

@@ -11,8 +11,8 @@ impl<R: Ring> Worker<'_, R> {
     pub(crate) fn complete(&mut self, completion: Completion) -> Option<Completion> {
         let Completion { token, outcome, more } = completion;
         match token.op {
-            op::ACCEPT => self.accepted(token, outcome, more),
-            op::CONNECT => self.connect_ended(token, outcome),
+            op::ACCEPT => self.accepted(token, &outcome, more),
+            op::CONNECT => self.connect_ended(token, &outcome),
             op::RECEIVE => self.received(token, outcome, more),
             op::SEND => self.sent(token, outcome),
             op::SOURCE | op::SINK => self.polled(token),
@@ -35,7 +35,7 @@ impl<R: Ring> Worker<'_, R> {
         }
     }
 
-    fn connect_ended(&mut self, token: Token, outcome: Outcome) {
+    fn connect_ended(&mut self, token: Token, outcome: &Outcome) {
         let Some(socket) = self.named(token) else { return };
         socket.in_flight -= 1;
         socket.connecting = false;
@@ -49,7 +49,7 @@ impl<R: Ring> Worker<'_, R> {
                 self.report(key, Event::Connected);
             }
             Outcome::Failed(errno, _) => {
-                let fault = self.fault(errno);
+                let fault = self.fault(*errno);
                 self.report(key, Event::Failed(fault));
             }
             // Nobody cancels a connect but a close.

@@ -28,6 +28,7 @@ pub struct Core<'p> {
     pub(crate) pool: Pool,
     pub(crate) sockets: Slots<Socket>,
     pub(crate) exchanges: Slots<Option<Box<Exchange>>>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are what is used again")]
     pub(crate) spare: Vec<Box<Exchange>>,
     pub(crate) parked: Parked,
     pub(crate) random: Random,

@@ -52,7 +52,7 @@ impl Core<'_> {
             }
             (Closing::Lingering { .. }, Cause::Eof) => self.close(key, Close::Flush, fx),
             (Closing::Lingering { .. }, Cause::Failed(_) | Cause::Expired) => {
-                self.close(key, Close::Abort, fx)
+                self.close(key, Close::Abort, fx);
             }
             // The peer takes its time: as long as it takes something, it has it.
             (Closing::Told, Cause::Sent) if socket.owed > 0 => {

@@ -42,7 +42,13 @@ pub(crate) fn mark(
     let mut options = Options::default();
     let mut outcome = Ok(());
     for field in fields.all(Known::Connection) {
-        for option in octets::elements(field.value.of(bytes)) {
+        let value = field.value.of(bytes);
+        // What nine of ten clients say.
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            options.keep_alive = true;
+            continue;
+        }
+        for option in octets::elements(value) {
             if let Err(why) = read(option, bytes, &mut options, hop) {
                 outcome = Err(why);
             }
@@ -57,9 +63,13 @@ pub(crate) fn mark(
     hop.te_trailers = fields.all(Known::Te).any(|field| {
         octets::elements(field.value.of(bytes)).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
     });
-    let named = &hop.named;
     for field in fields.iter_mut() {
-        field.hop = field.known.bit() & ENDS_HERE != 0 || is_named(field, named, bytes);
+        field.hop = field.known.bit() & ENDS_HERE != 0;
+    }
+    if !hop.named.is_empty() {
+        for field in fields.iter_mut().filter(|field| !field.hop) {
+            field.hop = is_named(field, &hop.named, bytes);
+        }
     }
     outcome
 }

@@ -80,7 +80,7 @@ impl Core<'_> {
                 };
                 rewriter.begin();
                 write::request(&mut out, &x.head, &x.request, &plan, &mut edit, |lines| {
-                    rewriter.finish(lines)
+                    rewriter.finish(lines);
                 })
             };
             if written {

@@ -71,7 +71,7 @@ impl Core<'_> {
             Pumped::Waiting => {}
             Pumped::Short => self.cut_short(x, "response ended early", tick, fx),
             Pumped::Malformed | Pumped::TooLarge => {
-                self.cut_short(x, "malformed chunk in response", tick, fx)
+                self.cut_short(x, "malformed chunk in response", tick, fx);
             }
         }
     }
