@@ -1,10 +1,12 @@
 //! The command line of `ouncectl`.
 
 use ounce_ctl::api::{INDENT_MAX, Object, Request};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The configuration that is read when neither `-f` nor `-s` is given.
-pub(crate) const DEFAULT_CONFIG: &str = "/etc/pound/pound.cfg";
+/// The configuration that is read when neither `-f` nor `-s` is given. Under the name `poundctl` it is that of Pound.
+pub(crate) fn default_file(name: &str) -> &'static Path {
+    Path::new(if name == "poundctl" { "/etc/pound/pound.cfg" } else { "/etc/ounce/ounce.cfg" })
+}
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -176,7 +178,6 @@ fn session_key(key: &str) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
     use ounce_ctl::api::Name;
-    use std::path::Path;
 
     fn read(line: &str) -> Result<Command, String> {
         parse(line.split_whitespace().map(str::to_owned))

@@ -38,7 +38,8 @@ fn main() -> ExitCode {
 }
 
 fn version(name: &str) -> String {
-    format!("{name} {}\nconfiguration file: {}\n", env!("CARGO_PKG_VERSION"), args::DEFAULT_CONFIG)
+    let file = args::default_file(name).display();
+    format!("{name} {}\nconfiguration file: {file}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// Asks the proxy and renders what it answers.
@@ -69,7 +70,7 @@ fn socket(name: &str, question: &Question) -> Result<PathBuf, String> {
     if let Some(socket) = &question.socket {
         return Ok(socket.clone());
     }
-    let path = question.config.clone().unwrap_or_else(|| PathBuf::from(args::DEFAULT_CONFIG));
+    let path = question.config.clone().unwrap_or_else(|| args::default_file(name).to_owned());
     // Warnings are the proxy's to give; here only the one statement matters.
     let options = ounce_conf::Options { warn_deprecated: false, ..ounce_conf::Options::default() };
     let loaded = ounce_conf::load(&path, &options).map_err(|findings| {

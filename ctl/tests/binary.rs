@@ -76,3 +76,31 @@ fn a_session_key_travels_whole() {
     assert!(request.starts_with("PUT /session/0/0/2?key=a%20b%26c HTTP/1.1\r\n"), "{request}");
     assert_eq!(text(&output.stdout), "Service active\n");
 }
+
+#[test]
+fn the_socket_is_the_one_of_the_control_statement() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("ounce.cfg");
+    std::fs::write(&config, "Control \"/nonexistent/control\"\n").unwrap();
+    let output = Command::new(BINARY).arg("-f").arg(&config).arg("core").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("ouncectl: cannot connect to /nonexistent/control: "), "{said}");
+}
+
+#[test]
+fn a_configuration_without_control_statement_or_with_errors_is_of_no_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("ounce.cfg");
+    let run = |content: &str| {
+        std::fs::write(&config, content).unwrap();
+        let output = Command::new(BINARY).arg("-f").arg(&config).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr).to_owned()
+    };
+    let path = config.display();
+    assert_eq!(run("Alive 10\n"), format!("ouncectl: {path} has no Control statement\n"));
+    let said = run("Alivee 10\n");
+    assert!(said.starts_with(&format!("ouncectl: {path}:1.")), "{said}");
+    assert!(said.ends_with("cannot be used; -s names the control socket without it\n"), "{said}");
+}

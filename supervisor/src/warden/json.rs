@@ -1,4 +1,4 @@
-//! The state of the proxy as the control API shows it: Pound's objects (pound.md section 13), each with its `kind`.
+//! The state of the proxy as the control API shows it: objects of Pound's shape, each with its `kind`.
 
 use super::calendar::api_time;
 use super::objects::{Door, Found, Objects};
@@ -204,7 +204,7 @@ impl View<'_> {
         if service.session.is_none() {
             return Value::Null;
         }
-        let mut found = Vec::new();
+        let mut found: Vec<(u64, String, usize)> = Vec::new();
         self.of.segment.sessions().for_each(ServiceId(service.row), |key, backend, expiry_ms| {
             let position = service.all_backends().position(|ix| self.of.plan.backend(ix).row == backend.0);
             // A backend that a reload has removed has no number any more.
@@ -213,7 +213,10 @@ impl View<'_> {
             }
         });
         found.sort_unstable();
-        let entry = |(expiry_ms, key, backend): (u64, String, usize)| json!({"key": key, "backend": backend, "expire": self.at.local(expiry_ms)});
+        let entry = |(expiry_ms, key, backend)| {
+            let expire = self.at.local(expiry_ms);
+            json!({"key": key, "backend": backend, "expire": expire})
+        };
         found.into_iter().map(entry).collect()
     }
 

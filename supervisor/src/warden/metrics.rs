@@ -1,6 +1,6 @@
 //! The counters of all workers and the state of every object, in the OpenMetrics text format 1.0.
 //!
-//! Families whose names begin with `pound_` are Pound's (pound.md section 13). It types the on/off ones as state sets,
+//! Families whose names begin with `pound_` are Pound's. It types the on/off ones as state sets,
 //! whose samples would need a label of the family's own name; they are gauges here, which strict readers accept.
 
 use super::json::{View, listener_address, protocol, whole};

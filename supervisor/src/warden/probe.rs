@@ -1,5 +1,4 @@
-//! Probes of dead backends: a connection every `Alive` until one stands, then the backend lives again (pound.md
-//! section 11).
+//! Probes of dead backends: a connection every `Alive` until one stands, then the backend lives again.
 //!
 //! Workers mark a backend dead when a connection to it fails; nobody tells the warden. It looks at the table a few
 //! times a second, so a freshly dead backend is found, and so is one that was dead when this process was started.
