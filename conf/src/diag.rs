@@ -155,14 +155,19 @@ impl Problem {
         Diagnostic {
             level: self.level,
             place: self.span.map(|span| sources.place(span)),
-            text: self.text,
-            expected: self.expected,
-            help: self.help,
+            text: printable(&self.text),
+            expected: self.expected.as_deref().map(printable),
+            help: self.help.as_deref().map(printable),
             notes: self
                 .notes
-                .into_iter()
-                .map(|(span, text)| Note { place: sources.place(span), text })
+                .iter()
+                .map(|(span, text)| Note { place: sources.place(*span), text: printable(text) })
                 .collect(),
         }
     }
+}
+
+/// A message on one line: what a file holds must not end the line or speak to the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -6,15 +6,22 @@
 #![forbid(unsafe_code)]
 
 mod diag;
+mod grammar;
+mod lex;
+mod lower;
 pub mod model;
+mod parse;
 mod render;
 mod source;
+mod suggest;
+mod tree;
 
 pub use diag::{Diagnostic, Level, Note, Place, Position};
+pub use grammar::help_directives;
 
 use diag::{Findings, Problem};
 use model::{Config, Pattern};
-use source::{FileId, Sources, Span};
+use source::{FileId, Sources};
 use std::path::{Path, PathBuf};
 
 /// What the command line says about loading.
@@ -27,8 +34,11 @@ pub struct Options {
     /// `-W dns`: look host names up; without it only addresses in digits and socket paths are known.
     pub resolve_dns: bool,
     /// Says whether a pattern compiles, so that one that does not is reported at its place.
-    pub check_pattern: Option<fn(&Pattern) -> Result<(), String>>,
+    pub check_pattern: Option<CheckPattern>,
 }
+
+/// Says why a pattern does not compile.
+pub type CheckPattern = fn(&Pattern) -> Result<(), String>;
 
 impl Default for Options {
     fn default() -> Options {
@@ -52,7 +62,7 @@ pub struct Loaded {
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
     let mut sources = Sources::default();
     match sources.open(path, None) {
-        Ok(file) => read(sources, file, options),
+        Ok(file) => read(sources, file, path.parent().unwrap_or(Path::new("")).to_owned(), options),
         Err(text) => {
             let mut findings = Findings::default();
             findings.push(Problem::nowhere(text));
@@ -68,31 +78,21 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
 pub fn load_text(name: &str, text: &str, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
     let mut sources = Sources::default();
     let file = sources.add_text(name, text);
-    read(sources, file, options)
+    read(sources, file, PathBuf::new(), options)
 }
 
-/// Reads the tree of `file` into the model.
-fn read(sources: Sources, file: FileId, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
+/// Reads a file that is open into the model.
+fn read(
+    mut sources: Sources,
+    file: FileId,
+    base: PathBuf,
+    options: &Options,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let mut findings = Findings::default();
-    let mut at = 0;
-    for line in sources.text(file).split_inclusive('\n') {
-        let words = line.trim_ascii();
-        if !words.is_empty() && !words.starts_with('#') {
-            let start = at + (line.len() - line.trim_ascii_start().len()) as u32;
-            let span = Span { file, start, end: start + words.len() as u32 };
-            findings.push(Problem::error(span, format!("{words} is not supported yet")));
-        }
-        at += line.len() as u32;
-    }
-    let _ = options;
-    if findings.errors() > 0 {
-        return Err(findings.resolve(&sources));
-    }
-    let config = Config { global: model::Global::default(), listeners: Vec::new(), services: Vec::new() };
-    Ok(Loaded { config, warnings: findings.resolve(&sources) })
-}
-
-/// The text of `--help-directives`: every directive, where it may stand and what it does.
-pub fn help_directives() -> String {
-    String::new()
+    let base = options.include_dir.clone().unwrap_or(base);
+    let tree = parse::parse(&mut sources, file, base, options.warn_deprecated, &mut findings);
+    let config = lower::lower(&tree, options, &mut findings);
+    let failed = findings.errors() > 0;
+    let diagnostics = findings.resolve(&sources);
+    if failed { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics }) }
 }

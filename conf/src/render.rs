@@ -1,21 +1,15 @@
 //! How a diagnostic is printed: Pound's line, or that line with the user's own text under it.
 
 use crate::diag::{Diagnostic, Level, Place};
+use annotate_snippets::{AnnotationKind, Group, Renderer, Snippet};
 use std::fmt::Write as _;
 
 impl Diagnostic {
-    /// Pound's form, `NAME: FILE:LINE.COL1-COL2: text`, a line for each note after it; no line end.
+    /// Pound's form, `NAME: FILE:LINE.COL1-COL2: text`, with a line for each note after it; no line end.
     ///
     /// `name` is the program's name (the basename of `argv[0]`).
     pub fn line(&self, name: &str) -> String {
-        let mut out = format!("{name}: ");
-        if let Some(place) = &self.place {
-            let _ = write!(out, "{}: ", place.locus());
-        }
-        if self.level == Level::Warning {
-            out.push_str("warning: ");
-        }
-        out.push_str(&self.text);
+        let mut out = self.headline(name);
         if let Some(expected) = &self.expected {
             let _ = write!(out, "; expected {expected}");
         }
@@ -25,6 +19,38 @@ impl Diagnostic {
         for note in &self.notes {
             let _ = write!(out, "\n{name}: {}: {}", note.place.locus(), note.text);
         }
+        out
+    }
+
+    /// Pound's form, and under it the line of the file with what was expected there; no line end.
+    pub fn snippet(&self, name: &str) -> String {
+        let Some(place) = &self.place else { return self.line(name) };
+        let level = match self.level {
+            Level::Error => annotate_snippets::Level::ERROR,
+            Level::Warning => annotate_snippets::Level::WARNING,
+        };
+        let expected = self.expected.as_ref().map(|expected| format!("expected {expected}"));
+        let primary = AnnotationKind::Primary.span(place.range.clone()).label(expected);
+        let mut group = Group::with_level(level).element(place.lines().annotation(primary));
+        for note in &self.notes {
+            let at = AnnotationKind::Context.span(note.place.range.clone()).label(&note.text);
+            group = group.element(note.place.lines().annotation(at));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(annotate_snippets::Level::HELP.message(help));
+        }
+        format!("{}\n{}", self.headline(name), Renderer::plain().render(&[group]))
+    }
+
+    fn headline(&self, name: &str) -> String {
+        let mut out = format!("{name}: ");
+        if let Some(place) = &self.place {
+            let _ = write!(out, "{}: ", place.locus());
+        }
+        if self.level == Level::Warning {
+            out.push_str("warning: ");
+        }
+        out.push_str(&self.text);
         out
     }
 }
@@ -40,5 +66,9 @@ impl Place {
         } else {
             format!("{}:{}.{}", self.file, start.line, start.column)
         }
+    }
+
+    fn lines<'a, T: Clone>(&'a self) -> Snippet<'a, T> {
+        Snippet::source(&*self.excerpt).line_start(self.start.line as usize).path(&*self.file)
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 /// `BackEnd`, `Emergency`, `Redirect` or `Error` of a service.
 #[derive(Debug, Clone)]
 pub struct Backend {
+    /// Its name, if it has one: its label, or the name of the global backend that it is.
+    pub label: Option<String>,
     /// What it is.
     pub kind: BackendKind,
     /// `Priority`: weight, 1 to 65535.

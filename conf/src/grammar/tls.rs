@@ -1,0 +1,60 @@
+//! Rows of TLS, towards clients and towards backends.
+
+use super::{Kind, Repeat, Row, Scope, Switch};
+use super::{many, one, optional, row};
+
+const HTTPS: &[Scope] = &[Scope::Https];
+const BOTH: &[Scope] = &[Scope::Https, Scope::Backend];
+const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2"]);
+
+pub(super) const ROWS: &[Row] = &[
+    row("Cert", BOTH, "certificate and key")
+        .takes(&[one(Kind::File, "file or directory")])
+        .repeat(Repeat::Many)
+        .later(),
+    row(
+        "ClientCert",
+        HTTPS,
+        "ask clients for a certificate: 0 no, 1 yes, 2 require one, 3 yes but do not verify (0)",
+    )
+    .takes(&[
+        one(Kind::Number { min: 0, max: 3 }, "mode"),
+        optional(Kind::Number { min: 0, max: 9 }, "depth"),
+    ])
+    .later(),
+    row("Ciphers", BOTH, "allowed ciphers")
+        .takes(&[many(Kind::Text, "ciphers")])
+        .switches(&[Switch::CipherList, Switch::CipherSuites])
+        .repeat(Repeat::Many)
+        .later(),
+    row("Disable", BOTH, "do not speak this version of TLS nor an older one")
+        .takes(&[one(VERSIONS, "version")])
+        .repeat(Repeat::Many)
+        .later(),
+    row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)")
+        .takes(&[one(Kind::Flag, "value")])
+        .later(),
+    row("SSLAllowClientRenegotiation", HTTPS, "renegotiation by clients: 0 no, 1 secure, 2 any (0)")
+        .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")])
+        .later(),
+    row("CAlist", HTTPS, "authorities whose names clients are sent")
+        .takes(&[one(Kind::File, "file")])
+        .later(),
+    row("VerifyList", HTTPS, "authorities that clients' certificates are verified against")
+        .takes(&[one(Kind::File, "file")])
+        .later(),
+    row("CRLlist", HTTPS, "lists of revoked certificates").takes(&[one(Kind::File, "file")]).later(),
+    row("NoHTTPS11", HTTPS, "one request a connection: 0 no, 1 yes, 2 for old browsers (0)")
+        .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")])
+        .later(),
+    row("XSSLHeaders", HTTPS, "which X-SSL headers requests get")
+        .takes(&[one(Kind::Number { min: 0, max: 3 }, "mode")])
+        .instead("HeaderOption ssl")
+        .later(),
+    row("HTTPS", &[Scope::Backend], "speak TLS to this backend")
+        .takes(&[optional(Kind::File, "certificate")])
+        .later(),
+    row("ServerName", &[Scope::Backend], "name for SNI and for the Host header")
+        .takes(&[one(Kind::Text, "name")])
+        .later(),
+];

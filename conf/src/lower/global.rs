@@ -1,0 +1,157 @@
+//! The global scope.
+
+use super::Lowering;
+use crate::diag::Problem;
+use crate::model::{Balancer, Config, Flavour, Global, HeaderOption, IoEngine};
+use crate::source::Span;
+use crate::tree::Statement;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Labels and the place of each.
+type Labels = HashMap<String, Span>;
+
+impl Lowering<'_> {
+    pub(super) fn config(&mut self, tree: &[Statement]) -> Config {
+        let mut config = Config { global: Global::default(), listeners: Vec::new(), services: Vec::new() };
+        let mut listener_labels = Labels::new();
+        let mut service_labels = Labels::new();
+        let mut log_level = crate::model::LogLevel::Regular;
+        // Listeners that say nothing of their log follow the global setting wherever it stands.
+        let mut follow_log_level = Vec::new();
+        for statement in self.meant(tree) {
+            match statement.row.name {
+                "ListenHTTP" => {
+                    self.label(statement, &mut listener_labels);
+                    let (listener, own_log_level) = self.listener(statement, config.listeners.len());
+                    follow_log_level.push(!own_log_level);
+                    config.listeners.push(listener);
+                }
+                "Service" => {
+                    self.label(statement, &mut service_labels);
+                    let service = self.service(statement, (None, config.services.len()));
+                    config.services.push(service);
+                }
+                "Backend" => self.named_backend(statement),
+                "ACL" => self.named_acl(statement),
+                "Control" => config.global.control = self.control(statement, config.listeners.len()),
+                "LogLevel" => log_level = self.log_level(statement).unwrap_or(log_level),
+                _ if self.default(statement) => {}
+                _ => self.setting(statement, &mut config.global),
+            }
+        }
+        for (listener, _) in config.listeners.iter_mut().zip(follow_log_level).filter(|(_, follow)| *follow) {
+            listener.log_level = log_level;
+        }
+        self.use_named_backends(&mut config);
+        self.check_addresses(tree, &config.listeners);
+        self.check_worker_counts(tree);
+        config
+    }
+
+    /// Checks that a section's label is not taken.
+    pub(super) fn label(&mut self, statement: &Statement, taken: &mut Labels) {
+        let Some(label) = statement.text(0) else { return };
+        let place = statement.place(0);
+        if let Some(first) = taken.insert(label.to_owned(), place) {
+            let problem = Problem::error(place, format!("a second {} \"{label}\"", statement.row.name));
+            self.findings.push(problem.note(first, "the first one is here"));
+        }
+    }
+
+    /// A setting for what follows; false if the statement is none.
+    fn default(&mut self, statement: &Statement) -> bool {
+        let defaults = &mut self.defaults;
+        match statement.row.name {
+            "Client" => defaults.client = statement.time(),
+            "TimeOut" => defaults.timeout = statement.time(),
+            "ConnTO" => defaults.connect_timeout = statement.time(),
+            "WSTimeOut" => defaults.ws_timeout = statement.time(),
+            "LineBufferSize" => defaults.line_max = narrow(statement.number(0), defaults.line_max),
+            "HeaderOption" => defaults.header_option = header_option(defaults.header_option, statement),
+            "Balancer" => defaults.balancer = balancer(statement),
+            "RegexType" => {
+                defaults.flavour = if statement.word(0) == Some(0) { Flavour::Posix } else { Flavour::Pcre };
+            }
+            "IgnoreCase" => defaults.ignore_case = statement.flag(),
+            _ => return false,
+        }
+        true
+    }
+
+    fn setting(&mut self, statement: &Statement, global: &mut Global) {
+        let text = || statement.text(0).map(str::to_owned);
+        match statement.row.name {
+            "User" => global.user = text(),
+            "Group" => global.group = text(),
+            "RootJail" => global.root_jail = text().map(PathBuf::from),
+            "Daemon" => global.daemon = statement.flag(),
+            "Supervisor" => global.supervisor = statement.flag(),
+            "PIDFile" => global.pid_file = text().filter(|path| path != "-").map(PathBuf::from),
+            "Workers" => global.workers = statement.number(0).and_then(|n| u16::try_from(n).ok()),
+            "IoEngine" => {
+                global.io_engine = match statement.word(0) {
+                    Some(1) => IoEngine::Uring,
+                    Some(2) => IoEngine::Epoll,
+                    _ => IoEngine::Auto,
+                };
+            }
+            "Alive" => global.alive = statement.time(),
+            "Grace" => global.grace = statement.time(),
+            "BackendStats" => global.backend_stats = statement.flag(),
+            "Anonymise" => global.anonymise = true,
+            "LogFacility" => {
+                if let Some(target) = self.log_target(statement) {
+                    global.log_target = target;
+                }
+            }
+            "DynScale" => self.dyn_scale(statement),
+            // What is left has no effect, and was warned of where it stands.
+            _ => {}
+        }
+    }
+
+    /// `DynScale` of Pound 2.6: switching it off asks for what is the case.
+    pub(super) fn dyn_scale(&mut self, statement: &Statement) {
+        if statement.flag() {
+            self.error(statement.keyword, "DynScale is not supported yet");
+        }
+    }
+
+    /// The counts have no effect, but Pound refuses to start on a contradiction, which is a mistake here too.
+    fn check_worker_counts(&mut self, tree: &[Statement]) {
+        let count = |name| super::find(tree, name).filter(|s| s.sound).and_then(|s| Some((s, s.number(0)?)));
+        if let (Some((min, least)), Some((max, most))) = (count("WorkerMinCount"), count("WorkerMaxCount"))
+            && least > most
+        {
+            let problem = Problem::error(min.place(0), "WorkerMinCount is greater than WorkerMaxCount");
+            self.findings.push(problem.note(max.place(0), "which is set here"));
+        }
+    }
+}
+
+/// The algorithm that a `Balancer` names.
+pub(super) fn balancer(statement: &Statement) -> Balancer {
+    if statement.word(0) == Some(1) { Balancer::Iwrr } else { Balancer::Random }
+}
+
+/// Applies the words of a `HeaderOption` from left to right.
+pub(super) fn header_option(mut option: HeaderOption, statement: &Statement) -> HeaderOption {
+    for index in 0..statement.values.len() {
+        match statement.word(index) {
+            Some(0) => option = HeaderOption { forwarded: false, ssl: false },
+            Some(1) => option = HeaderOption { forwarded: true, ssl: true },
+            Some(2) => option.forwarded = true,
+            Some(3) => option.forwarded = false,
+            Some(4) => option.ssl = true,
+            Some(5) => option.ssl = false,
+            _ => {}
+        }
+    }
+    option
+}
+
+/// A number that its row keeps below 2^32.
+pub(super) fn narrow(number: Option<u64>, otherwise: u32) -> u32 {
+    number.and_then(|n| u32::try_from(n).ok()).unwrap_or(otherwise)
+}

@@ -1,0 +1,137 @@
+//! Listeners.
+
+use super::Lowering;
+use super::address::Family;
+use super::global::{header_option, narrow};
+use super::pattern::Default;
+use crate::diag::Problem;
+use crate::model::{Listen, Listener, LogLevel, Protocol, RewriteLocation};
+use crate::source::Span;
+use crate::tree::Statement;
+use std::collections::HashMap;
+use std::net::{Ipv6Addr, SocketAddr};
+
+impl Lowering<'_> {
+    /// A listener, and whether it has a log format of its own.
+    pub(super) fn listener(&mut self, statement: &Statement, position: usize) -> (Listener, bool) {
+        let mut listener = Listener {
+            label: statement.text(0).map(str::to_owned),
+            protocol: Protocol::Http,
+            listen: Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80))),
+            methods: 0,
+            client: self.defaults.client,
+            check_url: None,
+            error_pages: Vec::new(),
+            max_request: None,
+            max_uri: None,
+            line_max: self.defaults.line_max,
+            header_rules: Vec::new(),
+            header_option: self.defaults.header_option,
+            rewrite_location: RewriteLocation::On,
+            rewrite_destination: false,
+            log_level: LogLevel::Regular,
+            services: Vec::new(),
+        };
+        let mut own_log_level = false;
+        let mut labels = HashMap::new();
+        let mut pages = HashMap::new();
+        for inner in self.meant(statement.block()) {
+            match inner.row.name {
+                "Service" => {
+                    self.label(inner, &mut labels);
+                    let service = self.service(inner, (Some(position), listener.services.len()));
+                    listener.services.push(service);
+                }
+                "LogLevel" => {
+                    own_log_level = true;
+                    listener.log_level = self.log_level(inner).unwrap_or(listener.log_level);
+                }
+                "ErrorFile" | "Err400" => self.page(inner, &mut pages, &mut listener),
+                _ => self.listener_setting(inner, &mut listener),
+            }
+        }
+        listener.listen = self.listen(statement);
+        (listener, own_log_level)
+    }
+
+    fn listener_setting(&mut self, statement: &Statement, listener: &mut Listener) {
+        let url = Default { exact: false, ignore_case: self.defaults.ignore_case };
+        match statement.row.name {
+            "xHTTP" => listener.methods = statement.number(0).and_then(|n| u8::try_from(n).ok()).unwrap_or(0),
+            "Client" => listener.client = statement.time(),
+            "CheckURL" => listener.check_url = self.pattern(statement, url),
+            // Pound's own way to say that there is no limit.
+            "MaxRequest" => listener.max_request = statement.number(0).filter(|bytes| *bytes > 0),
+            "MaxURI" => listener.max_uri = statement.number(0).and_then(|n| u32::try_from(n).ok()),
+            "LineBufferSize" => listener.line_max = narrow(statement.number(0), listener.line_max),
+            "SetHeader" | "AddHeader" => listener.header_rules.extend(self.set_header(statement)),
+            "DeleteHeader" => listener.header_rules.extend(self.delete_header(statement, false)),
+            "HeadRemove" => listener.header_rules.extend(self.delete_header(statement, true)),
+            "HeaderOption" => listener.header_option = header_option(listener.header_option, statement),
+            "RewriteLocation" => {
+                listener.rewrite_location = match statement.number(0) {
+                    Some(0) => RewriteLocation::Off,
+                    Some(2) => RewriteLocation::BackendOnly,
+                    _ => RewriteLocation::On,
+                };
+            }
+            "RewriteDestination" => listener.rewrite_destination = statement.flag(),
+            // Address, Port and SocketFrom mean something only together.
+            _ => {}
+        }
+    }
+
+    /// `ErrorFile CODE FILE` or `ErrCODE FILE`; the last page of a code holds.
+    fn page(&mut self, statement: &Statement, seen: &mut HashMap<u16, Span>, listener: &mut Listener) {
+        let old = statement.word.get(3..).and_then(|digits| digits.parse::<u64>().ok());
+        let (code, file) = match statement.row.name {
+            "Err400" => (old, 0),
+            _ => (statement.number(0), 1),
+        };
+        let Some(code) = code.and_then(|code| u16::try_from(code).ok()) else { return };
+        let Some(path) = statement.file(file) else { return };
+        if let Some(first) = seen.insert(code, statement.keyword) {
+            let problem = Problem::warning(first, format!("this page for {code} is overridden"));
+            self.findings.push(problem.note(statement.keyword, "by this one"));
+        }
+        if let Some(page) = self.error_page(path, statement.place(file)) {
+            listener.error_pages.retain(|(known, _)| *known != code);
+            listener.error_pages.push((code, page));
+        }
+    }
+
+    fn listen(&mut self, statement: &Statement) -> Listen {
+        let block = statement.block();
+        let given = |name| super::find(block, name).filter(|inner| inner.sound);
+        let (address, port, from) = (given("Address"), given("Port"), given("SocketFrom"));
+        if let Some(from) = from {
+            for other in [address, port].into_iter().flatten() {
+                let text = format!("{} cannot stand beside SocketFrom", other.row.name);
+                let problem = Problem::error(other.keyword, text);
+                self.findings.push(problem.note(from.keyword, "which is here"));
+            }
+            let path = from.text(0).unwrap_or("");
+            return Listen::Received(self.socket_path(path, from.place(0)));
+        }
+        let number = port.and_then(|port| self.port(port)).unwrap_or(80);
+        let unspecified = Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number)));
+        let Some((text, place)) = address.and_then(|address| Some((address.text(0)?, address.place(0))))
+        else {
+            return unspecified;
+        };
+        if text.contains('/') {
+            if let Some(port) = port {
+                let problem = Problem::error(port.keyword, "a UNIX socket has no port");
+                self.findings.push(problem.note(place, "this is the path of one"));
+            }
+            return Listen::Unix(self.socket_path(text, place));
+        }
+        match self.look_up(text, number, Family::Any) {
+            Ok(found) => Listen::Inet(found),
+            Err(reason) => {
+                self.error(place, format!("cannot look up {text}: {reason}"));
+                unspecified
+            }
+        }
+    }
+}

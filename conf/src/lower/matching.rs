@@ -1,0 +1,83 @@
+//! Conditions on requests.
+
+use super::Lowering;
+use super::pattern::Default;
+use crate::model::{Condition, Pattern};
+use crate::tree::Statement;
+
+impl Lowering<'_> {
+    /// All conditions of a section, in file order.
+    pub(super) fn conditions(&mut self, block: &[Statement]) -> Vec<Condition> {
+        self.meant(block).into_iter().filter_map(|statement| self.condition(statement)).collect()
+    }
+
+    /// One condition; none when it is not supported, which is reported.
+    pub(super) fn condition(&mut self, statement: &Statement) -> Option<Condition> {
+        let plain = Default { exact: false, ignore_case: self.defaults.ignore_case };
+        let header = Default { exact: false, ignore_case: true };
+        Some(match statement.row.name {
+            "URL" => self.compare(statement, 0, plain, Condition::Url),
+            "Path" => self.compare(statement, 0, plain, Condition::Path),
+            "Query" => self.compare(statement, 0, plain, Condition::Query),
+            "QueryParam" => {
+                let name = statement.text(0)?.to_owned();
+                self.compare(statement, 1, plain, |pattern| Condition::QueryParam {
+                    name: name.clone(),
+                    pattern,
+                })
+            }
+            "Header" => match statement.text(0) {
+                None => self.compare(statement, 1, header, Condition::HeaderLine),
+                Some(name) => {
+                    let name = name.to_owned();
+                    let of = |pattern| Condition::HeaderValue { name: name.clone(), pattern };
+                    self.compare(statement, 1, header, of)
+                }
+            },
+            "HeadDeny" => {
+                let denied = self.compare(statement, 0, header, Condition::HeaderLine);
+                Condition::Not(Box::new(denied))
+            }
+            "Host" => {
+                let host = Default { exact: true, ignore_case: true };
+                self.compare(statement, 0, host, Condition::Host)
+            }
+            // IgnoreCase is older than Method and does not reach it: methods are told apart by case.
+            "Method" => {
+                let method = Default { exact: false, ignore_case: false };
+                self.compare(statement, 0, method, Condition::Method)
+            }
+            "ACL" => Condition::Acl(self.acl(statement)),
+            "Match" => {
+                let conditions = self.conditions(statement.block());
+                if statement.word(0) == Some(1) {
+                    Condition::Any(conditions)
+                } else {
+                    Condition::All(conditions)
+                }
+            }
+            "Not" => Condition::Not(Box::new(self.conditions(statement.block()).pop()?)),
+            _ => return None,
+        })
+    }
+
+    /// A condition on one subject; with `-file`, that one of the file's patterns matches.
+    fn compare(
+        &mut self,
+        statement: &Statement,
+        index: usize,
+        default: Default,
+        of: impl Fn(Pattern) -> Condition,
+    ) -> Condition {
+        let mut conditions: Vec<Condition> =
+            self.patterns(statement, index, default).into_iter().map(of).collect();
+        match conditions.pop() {
+            Some(only) if conditions.is_empty() && statement.file(index).is_none() => only,
+            Some(last) => {
+                conditions.push(last);
+                Condition::Any(conditions)
+            }
+            None => Condition::Any(Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The tree to the model: what directives mean with others.
+//!
+//! Statements are read in file order, because defaults hold for what follows them. One section a file.
+
+mod acl;
+mod address;
+mod backend;
+mod control;
+mod global;
+mod header;
+mod listener;
+mod log;
+mod matching;
+mod page;
+mod pattern;
+mod service;
+mod session;
+
+use crate::Options;
+use crate::diag::{Findings, Problem};
+use crate::grammar::{Repeat, Row, Status};
+use crate::model::{Balancer, Config, Flavour, HeaderOption};
+use crate::source::Span;
+use crate::tree::{Inner, Statement};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Lowers a whole tree.
+pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findings) -> Config {
+    let mut lowering = Lowering {
+        options,
+        findings,
+        defaults: Defaults::default(),
+        acls: HashMap::new(),
+        backends: backend::Named::new(tree),
+        services: address::Services::default(),
+    };
+    lowering.config(tree)
+}
+
+struct Lowering<'a> {
+    options: &'a Options,
+    findings: &'a mut Findings,
+    defaults: Defaults,
+    acls: HashMap<String, acl::Named>,
+    backends: backend::Named,
+    services: address::Services,
+}
+
+/// What global directives set for what follows them.
+struct Defaults {
+    client: Duration,
+    timeout: Duration,
+    connect_timeout: Duration,
+    ws_timeout: Duration,
+    line_max: u32,
+    header_option: HeaderOption,
+    balancer: Balancer,
+    flavour: Flavour,
+    ignore_case: bool,
+}
+
+impl Default for Defaults {
+    fn default() -> Defaults {
+        Defaults {
+            client: Duration::from_secs(10),
+            timeout: Duration::from_secs(15),
+            connect_timeout: Duration::from_secs(15),
+            ws_timeout: Duration::from_secs(600),
+            line_max: 4096,
+            header_option: HeaderOption { forwarded: true, ssl: true },
+            balancer: Balancer::Random,
+            flavour: Flavour::Posix,
+            ignore_case: false,
+        }
+    }
+}
+
+impl Lowering<'_> {
+    fn error(&mut self, span: Span, text: impl Into<String>) {
+        self.findings.push(Problem::error(span, text));
+    }
+
+    fn warn(&mut self, span: Span, text: impl Into<String>) {
+        self.findings.push(Problem::warning(span, text));
+    }
+
+    /// The statements of a section that have a meaning: reports those that are not supported or repeated, and
+    /// leaves out those whose line was wrong, but not their sections.
+    fn meant<'t>(&mut self, block: &'t [Statement]) -> Vec<&'t Statement> {
+        let mut seen: HashMap<*const Row, &Statement> = HashMap::new();
+        let mut meant = Vec::new();
+        for statement in block {
+            if !self.supported(statement) {
+                continue;
+            }
+            if let Some(before) = seen.insert(statement.row, statement) {
+                self.repeated(before, statement);
+            }
+            if statement.sound || !matches!(statement.inner, Inner::None) {
+                meant.push(statement);
+            }
+        }
+        meant
+    }
+
+    fn supported(&mut self, statement: &Statement) -> bool {
+        if statement.row.status == Status::Later {
+            self.error(statement.keyword, format!("{} is not supported yet", statement.word));
+            return false;
+        }
+        let refused: Vec<Span> =
+            statement.switches.iter().filter(|s| !s.switch.works()).map(|s| s.span).collect();
+        for switched in statement.switches.iter().filter(|switched| !switched.switch.works()) {
+            let option = switched.switch.spellings().first().copied().unwrap_or_default();
+            self.error(switched.span, format!("{option} is not supported yet"));
+        }
+        refused.is_empty()
+    }
+
+    fn repeated(&mut self, before: &Statement, now: &Statement) {
+        let name = now.row.name;
+        let problem = match now.row.repeat {
+            Repeat::Many | Repeat::FromHere => return,
+            Repeat::Once => Problem::error(now.keyword, format!("a second {name}"))
+                .note(before.keyword, "the first one is here"),
+            Repeat::Last => Problem::warning(before.keyword, format!("this {name} is overridden"))
+                .note(now.keyword, "by this one"),
+        };
+        self.findings.push(problem);
+    }
+}
+
+/// The directive of this name in a section, whether or not its line is right.
+fn find<'t>(block: &'t [Statement], name: &str) -> Option<&'t Statement> {
+    block.iter().rfind(|statement| statement.row.name == name)
+}

@@ -1,0 +1,73 @@
+//! Services.
+
+use super::Lowering;
+use crate::diag::Problem;
+use crate::grammar::Status;
+use crate::model::{Condition, Service, ServiceName};
+use crate::tree::Statement;
+
+/// Where a service will stand: in which listener, and its position there.
+pub(super) type Seat = (Option<usize>, usize);
+
+impl Lowering<'_> {
+    pub(super) fn service(&mut self, statement: &Statement, seat: Seat) -> Service {
+        let mut service = Service {
+            name: ServiceName { label: statement.text(0).map(str::to_owned) },
+            disabled: false,
+            condition: Condition::All(Vec::new()),
+            backends: Vec::new(),
+            emergency: Vec::new(),
+            session: None,
+            balancer: self.defaults.balancer,
+        };
+        let mut conditions = Vec::new();
+        for inner in self.meant(statement.block()) {
+            match inner.row.name {
+                "Disabled" => service.disabled = inner.flag(),
+                "IgnoreCase" => self.defaults.ignore_case = inner.flag(),
+                "DynScale" => self.dyn_scale(inner),
+                "Balancer" => service.balancer = super::global::balancer(inner),
+                "Session" => service.session = self.session(inner),
+                "Backend" => {
+                    let backend = self.service_backend(inner, seat, service.backends.len());
+                    service.backends.extend(backend);
+                }
+                "UseBackend" => {
+                    let backend = self.used_backend(inner, seat, service.backends.len());
+                    service.backends.extend(backend);
+                }
+                "Emergency" => service.emergency.extend(self.emergency(inner)),
+                "Redirect" => service.backends.extend(self.redirect(inner)),
+                "Error" => service.backends.extend(self.error_backend(inner)),
+                _ => conditions.extend(self.condition(inner)),
+            }
+        }
+        service.condition = Condition::All(conditions);
+        self.check_kinds(statement);
+        service
+    }
+
+    /// One kind of backend to a service, but redirects, which Pound lets stand beside others.
+    fn check_kinds(&mut self, statement: &Statement) {
+        let named = |name| statement.block().iter().filter(move |inner| inner.row.name == name);
+        let servers = named("Backend").count() + named("UseBackend").count();
+        let (redirects, errors) = (named("Redirect").count(), named("Error").count());
+        if errors > 0 && servers + redirects + errors > 1 {
+            if let Some(error) = named("Error").next_back() {
+                self.error(error.keyword, "Error cannot stand beside other backends of the service");
+            }
+        } else if servers + redirects > 1
+            && let Some(redirect) = named("Redirect").next_back()
+        {
+            let text = "Redirect stands beside other backends; requests are spread over them";
+            self.warn(redirect.keyword, text);
+        }
+        let any = servers + redirects + errors + named("Emergency").count() > 0;
+        // A kind of backend that is not supported yet was reported; it is not missing.
+        let refused = statement.block().iter().any(|inner| inner.row.status == Status::Later);
+        if !any && !refused && statement.sound {
+            let problem = Problem::warning(statement.keyword, "this service has no backend");
+            self.findings.push(problem.help("its requests are answered with 503"));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Sticky sessions.
+
+use super::Lowering;
+use crate::diag::Problem;
+use crate::grammar::SessionType;
+use crate::model::{Session, SessionKind};
+use crate::tree::Statement;
+use std::time::Duration;
+
+impl Lowering<'_> {
+    /// `Session`; none when it is incomplete, which is reported.
+    pub(super) fn session(&mut self, statement: &Statement) -> Option<Session> {
+        let block = statement.block();
+        let (mut kind, mut ttl, mut id) = (None, None, None);
+        for inner in self.meant(block) {
+            match inner.row.name {
+                "Type" => kind = inner.word(0).and_then(|index| SessionType::ALL.get(index).copied()),
+                "TTL" => ttl = Some(inner.time()),
+                "ID" => id = inner.text(0).map(|name| (name.to_owned(), inner.place(0))),
+                _ => {}
+            }
+        }
+        for (name, wants) in
+            [("Type", "Type with IP, BASIC, URL, PARM, COOKIE or HEADER"), ("TTL", "TTL with a time")]
+        {
+            if super::find(block, name).is_none() {
+                let problem = Problem::error(statement.keyword, format!("Session has no {name}"));
+                self.findings.push(problem.expected(wants));
+            }
+        }
+        let kind = kind?;
+        let named: Option<fn(String) -> SessionKind> = match kind {
+            SessionType::Ip | SessionType::Basic | SessionType::Parm => None,
+            SessionType::Url => Some(SessionKind::Url),
+            SessionType::Cookie => Some(SessionKind::Cookie),
+            SessionType::Header => Some(SessionKind::Header),
+        };
+        let kind = match (named, id) {
+            (Some(named), Some((id, place))) => {
+                if id.is_empty() {
+                    self.error(place, "the ID of a session is empty");
+                }
+                named(id)
+            }
+            (Some(_), None) => {
+                if super::find(block, "ID").is_none() {
+                    let problem = Problem::error(statement.keyword, "Session of this type has no ID");
+                    self.findings
+                        .push(problem.expected("ID with the name of the parameter, cookie or header"));
+                }
+                return None;
+            }
+            (None, id) => {
+                if let Some((_, place)) = id {
+                    self.warn(place, "ID has no effect with this type of session");
+                }
+                match kind {
+                    SessionType::Basic => SessionKind::Basic,
+                    SessionType::Parm => SessionKind::Parm,
+                    _ => SessionKind::Ip,
+                }
+            }
+        };
+        Some(Session { kind, ttl: ttl.unwrap_or(Duration::ZERO) })
+    }
+}

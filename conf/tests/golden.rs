@@ -1,0 +1,140 @@
+//! Runs `golden/*.conf`: configurations and what is said about them.
+//!
+//! A file holds cases with `==========` between them; a case is an input, `----------`, and the diagnostics and
+//! the summary of the model expected from it. `BLESS=1` rewrites what is expected.
+
+mod summary;
+
+use ounce_conf::{Loaded, Options, help_directives, load_text, model};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CASE: &str = "==========";
+const EXPECTED: &str = "----------";
+
+/// What a run over an input prints.
+fn run(name: &str, input: &str) -> String {
+    let options = Options {
+        include_dir: Some(PathBuf::from("tests/golden/files")),
+        warn_deprecated: true,
+        resolve_dns: false,
+        check_pattern: Some(balanced),
+    };
+    let mut out = String::new();
+    let (diagnostics, config) = match load_text(name, input, &options) {
+        Ok(Loaded { config, warnings }) => (warnings, Some(config)),
+        Err(diagnostics) => (diagnostics, None),
+    };
+    for diagnostic in diagnostics {
+        out.push_str(&diagnostic.line("ounce"));
+        out.push('\n');
+        // The snippet holds the same; that it can be drawn is all there is to see.
+        let _ = diagnostic.snippet("ounce");
+    }
+    if let Some(config) = config {
+        out.push_str(&summary::summary(&config));
+    }
+    out
+}
+
+/// Stands for the engine's compiler: a regular expression with as many closing as opening parentheses.
+fn balanced(pattern: &model::Pattern) -> Result<(), String> {
+    let count = |c| pattern.text.matches(c).count();
+    if count('(') == count(')') { Ok(()) } else { Err("unclosed group".to_owned()) }
+}
+
+fn files() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir("tests/golden")
+        .expect("the folder of goldens")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "conf"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The inputs of a golden file with what is expected of each.
+fn cases(text: &str) -> Vec<(String, String)> {
+    let mut cases = vec![(String::new(), String::new())];
+    let mut answer = false;
+    for line in text.split_inclusive('\n') {
+        match line.trim_end_matches('\n') {
+            CASE => cases.push((String::new(), String::new())),
+            EXPECTED => {}
+            _ => {
+                if let Some((input, expected)) = cases.last_mut() {
+                    (if answer { expected } else { input }).push_str(line);
+                }
+            }
+        }
+        answer = (answer || line.starts_with(EXPECTED)) && !line.starts_with(CASE);
+    }
+    cases
+}
+
+#[test]
+fn goldens_hold() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut wrong = String::new();
+    for path in files() {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = fs::read_to_string(&path).expect("a golden");
+        let mut blessed = Vec::new();
+        for (number, (input, expected)) in cases(&text).into_iter().enumerate() {
+            let found = run(&name, &input);
+            if found != expected {
+                wrong.push_str(&format!(
+                    "== {name}, case {}\nexpected:\n{expected}found:\n{found}",
+                    number + 1
+                ));
+            }
+            blessed.push(format!("{input}{EXPECTED}\n{found}"));
+        }
+        if bless {
+            fs::write(&path, blessed.join(&format!("{CASE}\n"))).expect("the golden is written");
+        }
+    }
+    assert!(bless || wrong.is_empty(), "{wrong}");
+}
+
+/// Supporting a directive without showing what it accepts and refuses is half of the work.
+#[test]
+fn each_directive_has_a_golden() {
+    let goldens: BTreeSet<String> =
+        files().iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().to_lowercase())).collect();
+    let later = fs::read_to_string("tests/golden/later.conf").expect("the golden of what is not supported");
+    let later: BTreeSet<String> = later.split_whitespace().map(str::to_lowercase).collect();
+    let help = help_directives();
+    let rows = help.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let mut missing = BTreeSet::new();
+    let lines: Vec<&str> = help.lines().collect();
+    for row in rows {
+        let at = lines.iter().position(|line| std::ptr::eq(*line, row)).unwrap_or(0);
+        // A long syntax has its help on the next line.
+        let standing =
+            format!("{row}{}", lines.get(at + 1).filter(|next| next.starts_with("   ")).unwrap_or(&""));
+        let name = row.split_whitespace().next().unwrap_or("").to_lowercase();
+        let known = if standing.contains("(not supported yet)") {
+            later.contains(&name)
+        } else {
+            goldens.contains(&name)
+        };
+        if !known {
+            missing.insert(name);
+        }
+    }
+    assert!(missing.is_empty(), "no golden for {missing:?}");
+}
+
+/// The files that goldens name must be those that are there.
+#[test]
+fn no_file_of_the_goldens_is_forgotten() {
+    let text: String = files().iter().map(|path| fs::read_to_string(path).expect("a golden")).collect();
+    for entry in fs::read_dir("tests/golden/files").expect("the folder of files") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let matched = text.contains(&name) || (Path::new(&name).extension().is_some_and(|e| e == "inc"));
+        assert!(matched, "{name} is named in no golden");
+    }
+}

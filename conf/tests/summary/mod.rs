@@ -1,0 +1,168 @@
+//! A configuration in a few lines: what differs from what holds when a file says nothing.
+
+use ounce_conf::model::{
+    Address, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global, HeaderRule, Kind,
+    Listener, LogLevel, Pattern, Protocol, RewriteLocation, Service,
+};
+use std::fmt::{Debug, Write as _};
+use std::time::Duration;
+
+/// The whole configuration.
+pub(crate) fn summary(config: &Config) -> String {
+    let mut out = global(&config.global);
+    for listener in &config.listeners {
+        self::listener(&mut out, listener);
+    }
+    for service in &config.services {
+        self::service(&mut out, service, "");
+    }
+    if out.is_empty() { "(defaults)\n".to_owned() } else { out }
+}
+
+/// Adds ` NAME VALUE` when the value is not the default.
+fn add<T: PartialEq + Debug>(out: &mut String, name: &str, value: &T, default: &T) {
+    if value != default {
+        let _ = write!(out, " {name} {value:?}");
+    }
+}
+
+fn global(global: &Global) -> String {
+    let none = Global::default();
+    let mut out = String::new();
+    add(&mut out, "user", &global.user, &none.user);
+    add(&mut out, "group", &global.group, &none.group);
+    add(&mut out, "root_jail", &global.root_jail, &none.root_jail);
+    add(&mut out, "daemon", &global.daemon, &none.daemon);
+    add(&mut out, "supervisor", &global.supervisor, &none.supervisor);
+    add(&mut out, "log_target", &global.log_target, &none.log_target);
+    add(&mut out, "alive", &global.alive, &none.alive);
+    add(&mut out, "grace", &global.grace, &none.grace);
+    add(&mut out, "control", &global.control, &none.control);
+    add(&mut out, "pid_file", &global.pid_file, &none.pid_file);
+    add(&mut out, "workers", &global.workers, &none.workers);
+    add(&mut out, "io_engine", &global.io_engine, &none.io_engine);
+    add(&mut out, "backend_stats", &global.backend_stats, &none.backend_stats);
+    add(&mut out, "anonymise", &global.anonymise, &none.anonymise);
+    if out.is_empty() { out } else { format!("global{out}\n") }
+}
+
+fn listener(out: &mut String, listener: &Listener) {
+    let _ = write!(out, "listener {:?}", listener.listen);
+    add(out, "label", &listener.label, &None);
+    add(out, "protocol", &listener.protocol, &Protocol::Http);
+    add(out, "methods", &listener.methods, &0);
+    add(out, "client", &listener.client, &Duration::from_secs(10));
+    add(out, "check_url", &listener.check_url.as_ref().map(pattern), &None);
+    add(out, "max_request", &listener.max_request, &None);
+    add(out, "max_uri", &listener.max_uri, &None);
+    add(out, "line_max", &listener.line_max, &4096);
+    add(out, "forwarded", &listener.header_option.forwarded, &true);
+    add(out, "ssl", &listener.header_option.ssl, &true);
+    add(out, "rewrite_location", &listener.rewrite_location, &RewriteLocation::On);
+    add(out, "rewrite_destination", &listener.rewrite_destination, &false);
+    add(out, "log_level", &listener.log_level, &LogLevel::Regular);
+    out.push('\n');
+    for (code, page) in &listener.error_pages {
+        let _ = writeln!(out, "  page {code} {}", self::page(page));
+    }
+    for rule in &listener.header_rules {
+        let _ = match rule {
+            HeaderRule::Set { name, value } => writeln!(out, "  set {name:?} to {value:?}"),
+            HeaderRule::Delete(lines) => writeln!(out, "  delete {}", pattern(lines)),
+        };
+    }
+    for service in &listener.services {
+        self::service(out, service, "  ");
+    }
+}
+
+fn service(out: &mut String, service: &Service, indent: &str) {
+    let _ = write!(out, "{indent}service");
+    add(out, "label", &service.name.label, &None);
+    add(out, "disabled", &service.disabled, &false);
+    add(out, "balancer", &service.balancer, &Balancer::Random);
+    if let Some(session) = &service.session {
+        let _ = write!(out, " session {:?} {:?}", session.kind, session.ttl);
+    }
+    match &service.condition {
+        Condition::All(all) if all.is_empty() => {}
+        condition => {
+            let _ = write!(out, " if {}", self::condition(condition));
+        }
+    }
+    out.push('\n');
+    for backend in &service.backends {
+        let _ = writeln!(out, "{indent}  {}", self::backend(backend));
+    }
+    for backend in &service.emergency {
+        let _ = writeln!(out, "{indent}  emergency {}", self::backend(backend));
+    }
+}
+
+fn backend(backend: &Backend) -> String {
+    let mut out = match &backend.kind {
+        BackendKind::Server(server) => {
+            let mut out = match &server.address {
+                Address::Inet(address) => format!("server {address}"),
+                Address::Unix(path) => format!("server {path:?}"),
+            };
+            add(&mut out, "timeout", &server.timeout, &Duration::from_secs(15));
+            add(&mut out, "connect", &server.connect_timeout, &Duration::from_secs(15));
+            add(&mut out, "websocket", &server.ws_timeout, &Duration::from_secs(600));
+            add(&mut out, "priority", &backend.priority, &5);
+            out
+        }
+        BackendKind::Redirect { code, url } => format!("redirect {code} {url:?}"),
+        BackendKind::Error { code, page } => {
+            format!("error {code} {}", page.as_ref().map(self::page).unwrap_or_default())
+                .trim_end()
+                .to_owned()
+        }
+    };
+    add(&mut out, "label", &backend.label, &None);
+    add(&mut out, "disabled", &backend.disabled, &false);
+    out
+}
+
+fn page(page: &ErrorPage) -> String {
+    format!("{:?} {:?}", page.header_lines, String::from_utf8_lossy(&page.body))
+}
+
+fn condition(condition: &Condition) -> String {
+    let group = |all: &[Condition], word: &str| {
+        let parts: Vec<String> = all.iter().map(self::condition).collect();
+        match parts.as_slice() {
+            [only] => only.clone(),
+            _ => format!("({})", parts.join(word)),
+        }
+    };
+    match condition {
+        Condition::All(all) => group(all, " and "),
+        Condition::Any(all) => group(all, " or "),
+        Condition::Not(inner) => format!("not {}", self::condition(inner)),
+        Condition::Url(text) => format!("url {}", pattern(text)),
+        Condition::Path(text) => format!("path {}", pattern(text)),
+        Condition::Query(text) => format!("query {}", pattern(text)),
+        Condition::QueryParam { name, pattern: text } => format!("param {name:?} {}", pattern(text)),
+        Condition::HeaderLine(text) => format!("header {}", pattern(text)),
+        Condition::HeaderValue { name, pattern: text } => format!("header {name:?} {}", pattern(text)),
+        Condition::Host(text) => format!("host {}", pattern(text)),
+        Condition::Method(text) => format!("method {}", pattern(text)),
+        Condition::Acl(networks) => {
+            let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+            format!("peer in [{}]", networks.join(" "))
+        }
+    }
+}
+
+fn pattern(pattern: &Pattern) -> String {
+    let kind = match pattern.kind {
+        Kind::Exact => "is",
+        Kind::Prefix => "begins",
+        Kind::Suffix => "ends",
+        Kind::Contain => "contains",
+        Kind::Regex(Flavour::Posix) => "~",
+        Kind::Regex(Flavour::Pcre) => "~pcre",
+    };
+    format!("{kind} {:?}{}", pattern.text, if pattern.ignore_case { " icase" } else { "" })
+}
