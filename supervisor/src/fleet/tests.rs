@@ -433,12 +433,8 @@ impl World {
                     "generation {generation:?} serves and must not drain"
                 );
             }
-            Action::Stop(slot) => {
-                if self.random(4) != 0 {
-                    self.die(slot);
-                }
-            }
-            Action::Kill(slot) => self.die(slot),
+            Action::Stop(_) if self.random(4) == 0 => {}
+            Action::Stop(slot) | Action::Kill(slot) => self.die(slot),
             Action::Committed { generation, retired } => {
                 assert_eq!(retired, self.served);
                 assert_eq!(self.alive.values().filter(|of| **of == generation).count(), 3);

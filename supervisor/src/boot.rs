@@ -1,0 +1,129 @@
+//! From the command line to a supervisor at work.
+//!
+//! Everything is checked before anything is touched: configuration, segment and compilation, then sockets, then the
+//! terminal, then the pid file, then children. Whatever fails up to the first generation's READY ends the start with
+//! status 1 and a reason on standard error.
+
+use crate::args::{Settings, default_file};
+use crate::daemon::{Side, detach, set_umask};
+use crate::demo::Demo;
+use crate::listen::Bindings;
+use crate::log::Log;
+use crate::pidfile::PidFile;
+use crate::source::{Generation, Source, create_segment};
+use crate::supervisor::{Setup, Supervisor, stage};
+use ounce_conf::Options;
+use ounce_sys::{process, signal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Runs or checks as the settings say. Returns the exit status.
+pub(crate) fn run(name: &str, settings: &Settings) -> u8 {
+    let log = Log::standard(name, settings.verbose);
+    let outcome = if settings.check { check(name, settings, &log) } else { serve(name, settings, &log) };
+    outcome.unwrap_or_else(|error| {
+        error.lines().for_each(|line| log.problem(line));
+        1
+    })
+}
+
+fn check(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
+    let demo = prepare_demo(settings)?;
+    let source = source(name, settings, demo.as_ref())?;
+    match source.check() {
+        Ok(warnings) => {
+            warnings.iter().for_each(|line| log.problem(line));
+            if settings.verbose || settings.to_stderr {
+                println!("{name}: Config file {} is OK", source.file.display());
+            }
+            Ok(0)
+        }
+        Err(findings) => Err(findings.join("\n")),
+    }
+}
+
+fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
+    let started = SystemTime::now();
+    if settings.close_extra_fds {
+        process::close_fds_except(&[]).map_err(|error| format!("cannot close descriptors: {error}"))?;
+    }
+    set_umask();
+    let demo = prepare_demo(settings)?;
+    let mut source = source(name, settings, demo.as_ref())?;
+    let segment = Arc::new(create_segment()?);
+    let (generation, warnings) = source.read(&segment, 1).map_err(|findings| findings.join("\n"))?;
+    warnings.iter().for_each(|line| log.problem(line));
+    prepare_process()?;
+    let mut bindings = Bindings::default();
+    let staged = stage(&mut bindings, &segment, None, &generation, &source.folder)?;
+
+    let pid_path = pid_path(settings, &generation, &source.folder);
+    let detached = generation.config.global.daemon && !stays(settings);
+    let mut starter = None;
+    if detached {
+        // The daemon's working directory is another.
+        source.file = source.folder.join(&source.file);
+        source.options.include_dir = source.options.include_dir.map(|folder| source.folder.join(folder));
+        match detach().map_err(|error| format!("cannot leave the terminal: {error}"))? {
+            Side::Daemon(line) => starter = Some(line),
+            // Sockets and files are the daemon's; nothing of them may be dropped here.
+            Side::Caller(serves) => process::exit_now(if serves { 0 } else { 1 }),
+        }
+    }
+    let pid_file = pid_path.as_deref().map(PidFile::write).transpose()?;
+    let setup = Setup {
+        name: name.to_owned(),
+        source,
+        log: Log::standard(name, settings.verbose),
+        segment,
+        standard_streams: settings.to_stderr || settings.demo,
+        detached,
+        demo,
+        started,
+    };
+    let supervisor = Supervisor::new(setup, bindings, starter, pid_file);
+    let supervisor = supervisor.map_err(|error| format!("cannot take signals: {error}"))?;
+    Ok(supervisor.run(generation, staged))
+}
+
+fn prepare_demo(settings: &Settings) -> Result<Option<Demo>, String> {
+    if !settings.demo {
+        return Ok(None);
+    }
+    Demo::prepare().map(Some).map_err(|error| format!("cannot prepare the demo: {error}"))
+}
+
+fn source(name: &str, settings: &Settings, demo: Option<&Demo>) -> Result<Source, String> {
+    let text = demo.map(Demo::config).transpose();
+    let text = text.map_err(|error| format!("cannot prepare the demo: {error}"))?;
+    let file = match (&text, &settings.file) {
+        (Some(_), _) => PathBuf::from("demo.cfg"),
+        (None, Some(file)) => file.clone(),
+        (None, None) => default_file(name),
+    };
+    let options = Options {
+        include_dir: settings.include_dir.clone(),
+        warn_deprecated: settings.warn_deprecated,
+        resolve_dns: settings.resolve_dns,
+        check_pattern: Some(ounce_core::route::pattern::check),
+    };
+    let folder = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
+    Ok(Source { file, text, options, folder })
+}
+
+/// The terminal is not left, whatever `Daemon` says.
+fn stays(settings: &Settings) -> bool {
+    settings.foreground || settings.to_stderr || settings.demo
+}
+
+fn pid_path(settings: &Settings, generation: &Generation, folder: &Path) -> Option<PathBuf> {
+    let path = settings.pid_file.as_ref().or(generation.config.global.pid_file.as_ref())?;
+    (path.as_os_str() != "-").then(|| folder.join(path))
+}
+
+fn prepare_process() -> Result<(), String> {
+    // Children inherit both. Few descriptors mean few clients, not no service.
+    let _ = process::raise_open_files();
+    signal::ignore_pipe().map_err(|error| format!("cannot ignore SIGPIPE: {error}"))
+}

@@ -1,0 +1,129 @@
+//! What the supervisor itself has to say: to the terminal, or to the system's log once it has left the terminal.
+//!
+//! Request lines and problems of workers are the warden's business; this is for the few words about processes and
+//! configurations. They are sent from here, since the warden may be what they are about, and never waited for: the C
+//! library's syslog(3) would wait for a log daemon that does not read.
+
+use ounce_conf::model::LogTarget;
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+
+/// Where the system's log listens.
+const SOCKET: &str = "/dev/log";
+/// The facility of a configuration that has none (RFC 3164 4.1.1: system daemons).
+const DAEMON: u8 = 3;
+/// Most bytes of a text that came from a child.
+const FOREIGN_BYTES_MAX: usize = 1000;
+
+/// How much a word matters (RFC 3164 4.1.1).
+#[derive(Debug, Clone, Copy)]
+enum Severity {
+    Error = 3,
+    Notice = 5,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Log {
+    name: String,
+    verbose: bool,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Standard,
+    Syslog { facility: u8, socket: UnixDatagram },
+}
+
+impl Log {
+    /// Writes to standard error under the program's name; notices only if `verbose`.
+    pub(crate) fn standard(name: &str, verbose: bool) -> Log {
+        Log { name: name.into(), verbose, sink: Sink::Standard }
+    }
+
+    /// Writes to the system's log from now on.
+    pub(crate) fn use_syslog(&mut self, target: &LogTarget) {
+        let socket = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        // Without a socket the words go to standard error, that is, nowhere: there is nobody to tell.
+        if let Ok(socket) = socket {
+            self.sink = Sink::Syslog { facility: facility(target), socket };
+        }
+    }
+
+    /// The configuration that serves now names this facility. Changes nothing on a terminal.
+    pub(crate) fn follow(&mut self, target: &LogTarget) {
+        if let Sink::Syslog { facility: current, .. } = &mut self.sink {
+            *current = facility(target);
+        }
+    }
+
+    /// Something is wrong.
+    pub(crate) fn problem(&self, text: &str) {
+        self.write(Severity::Error, text);
+    }
+
+    /// Something happened.
+    pub(crate) fn notice(&self, text: &str) {
+        if self.verbose || matches!(self.sink, Sink::Syslog { .. }) {
+            self.write(Severity::Notice, text);
+        }
+    }
+
+    fn write(&self, severity: Severity, text: &str) {
+        match &self.sink {
+            Sink::Standard => {
+                // In one call, so that lines of several processes do not mix. A terminal that is gone is no reason to end.
+                let line = format!("{}: {text}\n", self.name);
+                let _ = std::io::stderr().write_all(line.as_bytes());
+            }
+            Sink::Syslog { facility, socket } => {
+                for line in text.lines() {
+                    let line = message(*facility, severity, &self.name, line);
+                    // A log daemon that is away or does not read loses this line.
+                    let _ = socket.send_to(line.as_bytes(), SOCKET);
+                }
+            }
+        }
+    }
+}
+
+/// A message without a time: the log daemon puts in its own (RFC 3164 4.3.3).
+fn message(facility: u8, severity: Severity, name: &str, line: &str) -> String {
+    format!("<{}>{name}[{}]: {line}", facility * 8 + severity as u8, std::process::id())
+}
+
+fn facility(target: &LogTarget) -> u8 {
+    match target {
+        LogTarget::Syslog(facility) => *facility,
+        LogTarget::Standard => DAEMON,
+    }
+}
+
+/// A text of another process, made fit for a log line.
+pub(crate) fn foreign(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(FOREIGN_BYTES_MAX)];
+    let text = String::from_utf8_lossy(cut);
+    text.trim().chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_from_a_child_is_one_clean_line_of_bounded_length() {
+        assert_eq!(foreign(b"two\nlines \x1b[2J\xff\n"), "two lines  [2J\u{fffd}");
+        assert_eq!(foreign(&[b'x'; 10_000]).len(), FOREIGN_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_message_has_the_form_of_the_local_syslog_socket() {
+        let pid = std::process::id();
+        assert_eq!(message(3, Severity::Error, "ounce", "x"), format!("<27>ounce[{pid}]: x"));
+        assert_eq!(message(16, Severity::Notice, "pound", "y"), format!("<133>pound[{pid}]: y"));
+    }
+}

@@ -1,0 +1,185 @@
+//! From one configuration to the next: checked, read, staged, risen, and then committed or rolled back.
+//!
+//! Until the commit nothing of the serving generation is touched.
+
+use super::{Supervisor, now};
+use crate::listen::{Bindings, Staged, open_control};
+use crate::reload::Checker;
+use crate::rows::{self, Switches, set_switches};
+use crate::source::{Findings, Generation};
+use ounce_mem::Segment;
+use std::io::Write;
+use std::path::Path;
+
+/// Binds what a generation needs and sets the switches that are new with it.
+///
+/// # Errors
+/// What cannot be bound; nothing has changed then.
+pub(crate) fn stage(
+    bindings: &mut Bindings,
+    segment: &Segment,
+    serving: Option<&Generation>,
+    generation: &Generation,
+    folder: &Path,
+) -> Result<Staged, String> {
+    let staged = bindings.stage(generation.all_places(), generation.workers)?;
+    let kept = serving.is_some_and(|serving| serving.control == generation.control);
+    if !kept && let Err(error) = give_control(generation, folder) {
+        bindings.roll_back(staged);
+        return Err(error);
+    }
+    set_switches(segment, serving.map(|serving| &*serving.plan), &generation.plan, Switches::New);
+    Ok(staged)
+}
+
+/// Sets mode and owner of the control socket.
+fn give_control(generation: &Generation, folder: &Path) -> Result<(), String> {
+    let Some(control) = &generation.config.global.control else { return Ok(()) };
+    let user = generation.descent.user.as_ref();
+    let gid = generation.descent.group.or(user.map(|user| user.gid));
+    open_control(control, folder, user.map(|user| user.uid), gid)
+}
+
+impl Supervisor {
+    /// Forks a staged generation.
+    pub(super) fn rise(&mut self, generation: Generation, staged: Staged) -> Result<(), String> {
+        let grace_ms = u64::try_from(generation.config.global.grace.as_millis()).unwrap_or(u64::MAX / 2);
+        let mut out = Vec::new();
+        let raised = self.fleet.raise(generation.number, generation.workers, grace_ms, now(), &mut out);
+        if let Err(error) = raised {
+            self.bindings.roll_back(staged);
+            return Err(error);
+        }
+        self.actions.extend(out);
+        self.staged = Some(staged);
+        self.generations.insert(generation.number, generation);
+        Ok(())
+    }
+
+    /// Starts a reload, or notes that one more is wanted after the one under way.
+    pub(super) fn request_reload(&mut self) {
+        if self.fleet.is_ending() {
+            return;
+        }
+        if self.checker.is_some() || self.fleet.is_rising() {
+            self.again = true;
+            return;
+        }
+        match Checker::start(&self.setup.source, self.setup.detached, now()) {
+            Ok(checker) => self.checker = Some(checker),
+            Err(error) => self.refuse(&vec![format!("its check cannot be started: {error}")]),
+        }
+    }
+
+    /// Goes on with a reload whose configuration has been checked.
+    pub(super) fn take_verdict(&mut self) {
+        if self.fleet.is_ending() {
+            return;
+        }
+        let Some(checker) = self.checker.take_if(|checker| checker.is_over()) else { return };
+        let changed = checker.verdict().and_then(|warnings| {
+            warnings.iter().for_each(|line| self.setup.log.problem(line));
+            self.change()
+        });
+        if let Err(findings) = changed {
+            self.refuse(&findings);
+            self.sweep();
+            self.reload_again();
+        }
+    }
+
+    /// Reads the configuration, which was found good a moment ago, and lets its generation rise.
+    fn change(&mut self) -> Result<(), Findings> {
+        self.number += 1;
+        let segment = &self.setup.segment;
+        // The check has passed the warnings on already.
+        let (generation, _) = self.setup.source.read(segment, self.number)?;
+        let serving = self.fleet.serving().and_then(|number| self.generations.get(&number));
+        let folder = &self.setup.source.folder;
+        let staged =
+            stage(&mut self.bindings, segment, serving, &generation, folder).map_err(|error| vec![error])?;
+        self.rise(generation, staged).map_err(|error| vec![error])
+    }
+
+    fn refuse(&self, findings: &Findings) {
+        findings.iter().for_each(|line| self.setup.log.problem(line));
+        self.setup.log.problem("the configuration was not reloaded: the running one stays");
+    }
+
+    /// The rising generation serves.
+    pub(super) fn committed(&mut self, number: u32, retired: Option<u32>) {
+        if let Some(staged) = self.staged.take() {
+            self.bindings.commit(&staged);
+        }
+        let Some(generation) = self.generations.get(&number) else { return };
+        let setup = &mut self.setup;
+        match retired.and_then(|retired| self.generations.get(&retired)) {
+            Some(retired) => {
+                set_switches(&setup.segment, Some(&retired.plan), &generation.plan, Switches::Changed);
+                if retired.config.global.control != generation.config.global.control
+                    && let Err(error) = give_control(generation, &setup.source.folder)
+                {
+                    setup.log.problem(&error);
+                }
+                setup.log.follow(&generation.config.global.log_target);
+                setup.log.notice(&format!("reloaded: generation {number} serves"));
+            }
+            None => self.begin(number),
+        }
+        self.children.order_workers(crate::children::CHANGED);
+        self.reload_again();
+    }
+
+    /// The first generation serves: the start has succeeded.
+    fn begin(&mut self, number: u32) {
+        let Some(generation) = self.generations.get(&number) else { return };
+        let setup = &mut self.setup;
+        if let Some(starter) = self.starter.take() {
+            setup.log.use_syslog(&generation.config.global.log_target);
+            if let Err(error) = starter.started() {
+                setup.log.problem(&format!("cannot leave the terminal: {error}"));
+            }
+        }
+        if let Some(demo) = &setup.demo {
+            // A terminal that is gone is no reason to end.
+            let _ = std::io::stdout().write_all(demo.introduction(&setup.name).as_bytes());
+        }
+        for place in generation.all_places() {
+            setup.log.notice(&format!("listening on {place}"));
+        }
+        setup.log.notice(&format!("started: {} workers", generation.workers));
+    }
+
+    /// The rising generation has failed. If it was the first, so has the start.
+    pub(super) fn rolled_back(&mut self, reason: &str) {
+        if let Some(staged) = self.staged.take() {
+            self.bindings.roll_back(staged);
+        }
+        if self.fleet.is_ending() {
+            return;
+        }
+        if self.fleet.serving().is_some() {
+            self.refuse(&vec![reason.to_owned()]);
+            self.reload_again();
+        } else {
+            self.setup.log.problem(reason);
+            self.failed = true;
+            let mut out = Vec::new();
+            self.fleet.stop(now(), &mut out);
+            self.actions.extend(out);
+        }
+    }
+
+    fn reload_again(&mut self) {
+        if std::mem::take(&mut self.again) {
+            self.request_reload();
+        }
+    }
+
+    /// Frees the rows of the segment that no living generation names.
+    pub(super) fn sweep(&mut self) {
+        self.number += 1;
+        let living = self.generations.values().flat_map(|generation| &generation.identities);
+        rows::sweep(&self.setup.segment, self.number, living);
+    }
+}

@@ -1,0 +1,99 @@
+//! The work of children: one worker, or the warden.
+
+use crate::child::{Outfit, fork};
+use crate::inheritance::Inheritance;
+use crate::listen::Bindings;
+use crate::source::Generation;
+use crate::warden;
+use ounce_engine::{Heritage, ListeningSocket};
+use ounce_mem::{Owner, Segment};
+use ounce_sys::privilege::Descent;
+use ounce_sys::process;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// What every child of a generation has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Birth<'a> {
+    /// Whose configuration it serves.
+    pub(crate) generation: &'a Generation,
+    /// The shared segment.
+    pub(crate) segment: &'a Arc<Segment>,
+    /// Who it is in the segment.
+    pub(crate) owner: Owner,
+    /// Its end of the orders socket.
+    pub(crate) orders: RawFd,
+    /// The supervisor has left the terminal.
+    pub(crate) detached: bool,
+}
+
+/// Forks the worker of a position, which writes its lines to `log`. Returns its number.
+///
+/// # Errors
+/// What fork(2) reports.
+pub(crate) fn fork_worker(
+    birth: Birth<'_>,
+    position: u16,
+    bindings: &Bindings,
+    cpus: &[usize],
+    log: RawFd,
+) -> io::Result<i32> {
+    let Birth { generation, segment, owner, orders, detached } = birth;
+    let sockets = deal(generation, position, bindings);
+    let mut keep: Vec<RawFd> = sockets.iter().map(|socket| socket.fd).collect();
+    keep.push(log);
+    let cpu = cpus.get(usize::from(position) % cpus.len().max(1)).copied();
+    let outfit = Outfit { name: "ounce-worker", cpu, keep, orders: Some(orders), detached };
+    let heritage = Heritage {
+        slot: owner.worker,
+        generation: generation.number,
+        owner,
+        plan: Arc::clone(&generation.plan),
+        segment: Arc::clone(segment),
+        sockets,
+        orders,
+        log,
+        io_engine: generation.config.global.io_engine,
+    };
+    let parent = process::pid();
+    fork(&outfit, || ounce_engine::serve(&heritage, || descend(&generation.descent, parent)))
+}
+
+/// Forks the warden. Returns its number.
+///
+/// # Errors
+/// What fork(2) reports.
+pub(crate) fn fork_warden(birth: Birth<'_>, inheritance: Inheritance) -> io::Result<i32> {
+    let keep = inheritance.log.iter().chain(&inheritance.control).copied().collect();
+    let outfit = Outfit {
+        name: "ounce-warden",
+        cpu: None,
+        keep,
+        orders: Some(birth.orders),
+        detached: birth.detached,
+    };
+    // It needs the syslog socket and the name servers' configuration for as long as it lives.
+    let descent = Descent { root: None, ..birth.generation.descent.clone() };
+    let parent = process::pid();
+    fork(&outfit, || {
+        descend(&descent, parent)?;
+        warden::run(inheritance)
+    })
+}
+
+/// The sockets of one worker of a generation.
+fn deal(generation: &Generation, position: u16, bindings: &Bindings) -> Vec<ListeningSocket> {
+    let mut sockets = Vec::new();
+    for (listener, place) in generation.places.iter().enumerate() {
+        let dealt = bindings.deal(place, position, generation.workers);
+        sockets.extend(dealt.into_iter().map(|fd| ListeningSocket { listener, fd }));
+    }
+    sockets
+}
+
+/// Gives up rights. The kernel forgets at that moment that the child is to end with its parent, so it is asked again.
+fn descend(descent: &Descent, parent: i32) -> Result<(), String> {
+    descent.apply().map_err(|error| error.to_string())?;
+    process::die_with_parent(parent).map_err(|error| format!("the supervisor is gone: {error}"))
+}
