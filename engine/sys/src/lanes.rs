@@ -30,13 +30,6 @@ impl<T> Lanes<T> {
         &mut place.insert((token.generation, value)).1
     }
 
-    /// The value of exactly this token.
-    #[inline]
-    pub(crate) fn get(&self, token: Token) -> Option<&T> {
-        let place = self.lanes.get(usize::from(token.op))?.get(token.slot as usize)?;
-        place.as_ref().filter(|(generation, _)| *generation == token.generation).map(|(_, value)| value)
-    }
-
     /// Removes the value of exactly this token.
     #[inline]
     pub(crate) fn take(&mut self, token: Token) -> Option<T> {
@@ -86,8 +79,6 @@ mod tests {
         let mut lanes = Lanes::new();
         lanes.put(token(2, 5, 900), "a");
         lanes.put(token(3, 5, 900), "b");
-        assert_eq!(lanes.get(token(2, 5, 900)), Some(&"a"));
-        assert_eq!(lanes.get(token(2, 4, 900)), None);
         assert_eq!(lanes.take(token(2, 6, 900)), None);
         assert_eq!(lanes.take(token(9, 5, 5000)), None);
         assert_eq!(lanes.live(), 2);

@@ -29,5 +29,6 @@ pub mod probe;
 pub mod process;
 pub mod ring;
 pub mod signal;
+pub mod sim;
 pub mod socket;
 pub mod uring;
