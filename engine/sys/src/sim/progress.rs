@@ -27,13 +27,11 @@ impl World {
     /// Lets arrive what is due and ends what can end.
     pub(super) fn step(&mut self, pool: &Pool) {
         self.arrive();
-        let mut order: Vec<(u64, u64)> =
-            self.flights.iter().map(|(key, flight)| (flight.serial, *key)).collect();
-        order.sort_unstable();
+        let mut order: Vec<u64> = self.flights.keys().copied().collect();
         if self.random.chance(self.faults.reorder) {
             self.random.shuffle(&mut order);
         }
-        for (_, key) in order {
+        for key in order {
             self.go_on(key, pool);
         }
     }

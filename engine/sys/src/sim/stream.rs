@@ -3,7 +3,7 @@
 use super::random::Random;
 use crate::errno::Errno;
 use crate::socket::Address;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What travels one way of a connection.
 enum Segment {
@@ -17,8 +17,10 @@ struct End {
     peer: u64,
     local: Address,
     remote: Address,
-    /// With the time of arrival; in order.
-    transit: VecDeque<(u64, Segment)>,
+    /// In order of arrival.
+    transit: VecDeque<Segment>,
+    /// When the last of what was sent arrives.
+    last_due: u64,
     transit_bytes: usize,
     arrived: VecDeque<u8>,
     fin_arrived: bool,
@@ -34,7 +36,11 @@ struct End {
 pub(super) struct Streams {
     /// Numbers are never used twice, so that a handle to what is gone finds nothing.
     ends: BTreeMap<u64, End>,
+    /// Times of arrival, with the end that something arrives at and a number that keeps equal times in order.
+    arrivals: BTreeSet<(u64, u64, u64)>,
     next: u64,
+    /// Segments so far.
+    sent: u64,
     window: usize,
 }
 
@@ -48,7 +54,7 @@ pub(super) enum Found {
 
 impl Streams {
     pub(super) fn new(window: usize) -> Streams {
-        Streams { ends: BTreeMap::new(), next: 1, window }
+        Streams { ends: BTreeMap::new(), arrivals: BTreeSet::new(), next: 1, sent: 0, window }
     }
 
     /// Makes a connection; the first end has the first address as its own.
@@ -109,42 +115,30 @@ impl Streams {
 
     /// When something arrives next.
     pub(super) fn next_arrival(&self) -> Option<u64> {
-        self.ends.values().filter_map(|end| end.transit.front().map(|(due, _)| *due)).min()
+        self.arrivals.first().map(|(due, ..)| *due)
     }
 
     /// Lets everything arrive that is due. `drops` decides whether a reset takes away what had arrived.
     pub(super) fn deliver(&mut self, now: u64, mut drops: impl FnMut() -> bool) {
-        let ids: Vec<u64> =
-            self.ends.iter().filter(|(_, end)| end.has_arrivals(now)).map(|(id, _)| *id).collect();
-        for id in ids {
-            let mut unwanted = false;
-            if let Some(end) = self.ends.get_mut(&id) {
-                while end.has_arrivals(now) {
-                    if let Some((_, segment)) = end.transit.pop_front() {
-                        unwanted |= end.arrive(segment, &mut drops);
-                    }
-                }
+        while let Some((due, id, _)) = self.arrivals.first().copied().filter(|(due, ..)| *due <= now) {
+            self.arrivals.pop_first();
+            let Some(end) = self.ends.get_mut(&id) else { continue };
+            let Some(segment) = end.transit.pop_front() else { continue };
+            if end.arrive(segment, &mut drops) {
+                self.send_reset(id, due.max(now));
             }
-            if unwanted {
-                self.send_reset(id, now);
-            }
+            self.bury(id);
         }
-        self.bury();
     }
 
-    /// Takes the ends away that nobody can use any more.
-    fn bury(&mut self) {
-        let gone: Vec<u64> = self
-            .ends
-            .iter()
-            .filter(|(_, end)| {
-                let peer_done = self.ends.get(&end.peer).is_none_or(|peer| peer.closed);
-                end.closed && end.transit.is_empty() && peer_done
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in gone {
+    /// Takes an end away that nobody can use any more: closed on both sides, with nothing on its way.
+    fn bury(&mut self, id: u64) {
+        let Some(end) = self.ends.get(&id) else { return };
+        let peer = end.peer;
+        let peer_done = self.ends.get(&peer).is_none_or(|peer| peer.closed);
+        if end.closed && end.transit.is_empty() && peer_done {
             self.ends.remove(&id);
+            self.bury(peer);
         }
     }
 
@@ -194,6 +188,7 @@ impl Streams {
         if let Some(end) = self.ends.get_mut(&id) {
             end.closed = true;
         }
+        self.bury(id);
     }
 
     /// Breaks a connection for both ends at once, as a network that lost its memory of it.
@@ -212,14 +207,17 @@ impl Streams {
     }
 
     fn travel(&mut self, from: u64, due: u64, segment: Segment) {
-        let Some(peer) = self.end(from).map(|end| end.peer) else { return };
-        let Some(peer) = self.ends.get_mut(&peer) else { return };
+        let Some(to) = self.end(from).map(|end| end.peer) else { return };
+        let Some(peer) = self.ends.get_mut(&to) else { return };
         if let Segment::Bytes(bytes) = &segment {
             peer.transit_bytes += bytes.len();
         }
         // Nothing overtakes what was sent before it.
-        let due = peer.transit.back().map_or(due, |(before, _)| due.max(*before));
-        peer.transit.push_back((due, segment));
+        let due = due.max(peer.last_due);
+        peer.last_due = due;
+        peer.transit.push_back(segment);
+        self.sent += 1;
+        self.arrivals.insert((due, to, self.sent));
     }
 }
 
@@ -230,6 +228,7 @@ impl End {
             local,
             remote,
             transit: VecDeque::new(),
+            last_due: 0,
             transit_bytes: 0,
             arrived: VecDeque::new(),
             fin_arrived: false,
@@ -238,10 +237,6 @@ impl End {
             write_shut: false,
             closed: false,
         }
-    }
-
-    fn has_arrivals(&self, now: u64) -> bool {
-        self.transit.front().is_some_and(|(due, _)| *due <= now)
     }
 
     /// True if nobody wanted it and the sender must be told.

@@ -11,7 +11,7 @@ use crate::op::{self, Kind, Kinds};
 use crate::ring::{Completion, Fd, Interest, Moved, Now, Outcome, Token};
 use crate::socket::Address;
 use ounce_mem::Buf;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Connections that wait to be accepted, per listener of the outside.
 pub(super) const BACKLOG: usize = 128;
@@ -62,7 +62,6 @@ pub(super) struct Flight {
     /// It does not end before this time.
     pub(super) not_before: u64,
     pub(super) cancelled: bool,
-    pub(super) serial: u64,
 }
 
 pub(super) struct Listener {
@@ -94,10 +93,10 @@ pub(super) struct World {
     pub(super) blackholes: Vec<Address>,
     pipes: Vec<PipeState>,
     kinds: Kinds,
-    /// By packed token.
+    /// In the order in which they were started.
     pub(super) flights: BTreeMap<u64, Flight>,
-    /// Tokens whose end has not been told.
-    live: BTreeSet<u64>,
+    /// Packed tokens whose end has not been told, with their flight and descriptor.
+    live: BTreeMap<u64, (u64, Fd)>,
     pub(super) posted: VecDeque<Completion>,
     pub(super) wake_us: Option<u64>,
     pub(super) clients: u32,
@@ -124,7 +123,7 @@ impl World {
             pipes: Vec::new(),
             kinds: Kinds::new(),
             flights: BTreeMap::new(),
-            live: BTreeSet::new(),
+            live: BTreeMap::new(),
             posted: VecDeque::new(),
             wake_us: None,
             clients: 0,
@@ -201,7 +200,9 @@ impl World {
         let seed = self.seed;
         self.kinds.begin(token, kind);
         let key = op::pack(token);
-        assert!(self.live.insert(key), "seed {seed}: {token:?} is in flight already");
+        self.serial += 1;
+        let before = self.live.insert(key, (self.serial, fd));
+        assert!(before.is_none(), "seed {seed}: {token:?} is in flight already");
         let descriptor = self.descriptor(fd, "use");
         let twice = descriptor.busy.iter().any(|(_, other)| *other == role);
         assert!(!twice, "seed {seed}: two operations {role:?} on descriptor {}", fd.0);
@@ -214,13 +215,16 @@ impl World {
         );
         assert!(fits, "seed {seed}: {role:?} on descriptor {} which is {:?}", fd.0, descriptor.object);
         descriptor.busy.push((token, role));
-        self.serial += 1;
-        let flight = Flight { token, fd, waits, not_before: 0, cancelled: false, serial: self.serial };
-        self.flights.insert(key, flight);
+        self.flights.insert(self.serial, Flight { token, fd, waits, not_before: 0, cancelled: false });
+    }
+
+    fn flight(&mut self, token: Token) -> Option<&mut Flight> {
+        let (serial, _) = self.live.get(&op::pack(token))?;
+        self.flights.get_mut(serial)
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
-        if let Some(flight) = self.flights.get_mut(&op::pack(token)) {
+        if let Some(flight) = self.flight(token) {
             flight.cancelled = true;
             flight.not_before = 0;
         }
@@ -228,7 +232,7 @@ impl World {
 
     /// Keeps an operation from ending before this time.
     pub(super) fn delay(&mut self, token: Token, until: u64) {
-        if let Some(flight) = self.flights.get_mut(&op::pack(token)) {
+        if let Some(flight) = self.flight(token) {
             flight.not_before = until;
         }
     }
@@ -367,14 +371,19 @@ impl World {
             let Some(completion) = self.posted.pop_front() else { break };
             self.record(&completion);
             if !completion.more {
-                self.live.remove(&op::pack(completion.token));
-                for fd in self.fds.iter_mut().flatten() {
-                    fd.busy.retain(|(token, _)| *token != completion.token);
-                }
+                self.forget(completion.token);
             }
             into.push(completion);
         }
         true
+    }
+
+    /// An operation has ended and its owner knows.
+    fn forget(&mut self, token: Token) {
+        let Some((_, fd)) = self.live.remove(&op::pack(token)) else { return };
+        if let Some(descriptor) = &mut self.fds[fd.0 as usize] {
+            descriptor.busy.retain(|(other, _)| *other != token);
+        }
     }
 
     /// Takes a completion into the fingerprint of the run.
