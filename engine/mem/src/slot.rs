@@ -174,10 +174,13 @@ mod tests {
         let mut slots = Slots::with_capacity(2);
         let old = slots.insert("old");
         assert_eq!(slots.remove(old), Some("old"));
-        assert_eq!((slots.get(old), slots.remove(old)), (None, None));
+        assert_eq!(slots.get(old), None);
+        assert_eq!(slots.remove(old), None);
         let new = slots.insert("new");
         assert_eq!(new.index, old.index, "the slot is used again");
-        assert_eq!((slots.get(old), slots.get_mut(old), slots.remove(old)), (None, None, None));
+        assert_eq!(slots.get(old), None);
+        assert_eq!(slots.get_mut(old), None);
+        assert_eq!(slots.remove(old), None);
         assert_eq!(slots.get(new), Some(&"new"));
     }
 

@@ -23,6 +23,7 @@ const GRAIN_MS: u64 = 250;
 
 /// Eight entries and, in a cache line of their own, their states.
 #[repr(C, align(64))]
+#[cfg_attr(test, derive(Default))]
 pub(in crate::shared) struct Bucket<W> {
     states: [W; WAYS],
     entries: [Entry<W>; WAYS],
@@ -30,6 +31,7 @@ pub(in crate::shared) struct Bucket<W> {
 
 /// One session. The words mean something only under a full state.
 #[repr(C)]
+#[cfg_attr(test, derive(Default))]
 pub(super) struct Entry<W> {
     /// An [`Expiry`].
     expiry: W,

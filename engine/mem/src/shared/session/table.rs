@@ -192,8 +192,7 @@ impl<'a, W: Word, R: Registry> Table<'a, W, R> {
             match bucket.look(way, probe) {
                 Look::Other => {}
                 Look::Torn => return Survey::Nothing,
-                // The key's own entry is taken again even if it is stale. Were another taken, a reader whose clock is
-                // a little behind could take the stale one for valid.
+                // Stale or to be replaced, the key's own entry is the one to take: then there is no other to clear.
                 Look::Same(reading) => {
                     return if mode == Mode::Replace || self.is_stale(&reading, now) {
                         Survey::Take { way, state: reading.state, evicts: false }
