@@ -134,7 +134,8 @@ fn backend(backend: &Value, text: &mut String) {
     }
     text.push_str(enabled(backend));
     let stats = &backend["stats"];
-    if stats.is_object() {
+    // What is answered by the proxy itself takes no time worth counting.
+    if kind == "backend" && stats.is_object() {
         line(text, format_args!(" - {} requests", word(&stats["request_count"])));
         if stats["request_count"].as_u64().is_some_and(|count| count > 0) {
             let mean = milliseconds(&stats["request_time_avg"]);
@@ -205,7 +206,7 @@ mod tests {
                  "weight": 0, "alive": true, "enabled": true,
                  "stats": {"request_count": 3, "request_time_avg": 1_234_567, "request_time_stddev": 5_000}},
                 {"kind": "backend", "type": "redirect", "code": 301, "url": "http://x/", "weight": 0,
-                 "alive": true, "enabled": false},
+                 "alive": true, "enabled": false, "stats": {"request_count": 0}},
                 {"kind": "backend", "type": "error", "status": 503, "weight": 65535, "alive": true, "enabled": true},
             ],
         })

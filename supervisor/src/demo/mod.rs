@@ -92,8 +92,8 @@ In another terminal, try:
   curl {url}/large -o /dev/null   100 MB
   curl -i {url}/fail              an origin that fails
   curl -i {url}/moved             a redirect that is made by {name} itself
-  ouncectl -s {socket} list             what it knows of its origins
-  ouncectl -s {socket} off /demo/origins/0
+  ouncectl -s {socket}                          what it knows of its origins
+  ouncectl -s {socket} off /demo/origins/0      take one out of the round; on puts it back
 
 Requests are logged below. Ctrl-C stops everything.
 ",

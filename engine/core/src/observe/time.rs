@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-const MONTHS: [&str; 12] =
+/// The English names of the months, cut to three letters.
+pub const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A moment, and how far local time was ahead of UTC then.
@@ -39,7 +40,7 @@ impl LocalTime {
 /// Year, month from 0 and day from 1 of a day counted from 1970-01-01, in the Gregorian calendar.
 ///
 /// Years are taken to start in March, so that the leap day is the last; an era is 400 of them.
-fn civil(days: i64) -> (i64, usize, i64) {
+pub fn civil(days: i64) -> (i64, usize, i64) {
     let since_march_0 = days + 719_468;
     let (era, day_of_era) = (since_march_0.div_euclid(146_097), since_march_0.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
