@@ -74,3 +74,56 @@ impl Captures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use regex_automata::util::primitives::NonMaxUsize;
+
+    fn push(captures: &mut Captures, subject: &str, groups: &[Option<(usize, usize)>]) {
+        captures.slots = groups
+            .iter()
+            .flat_map(|group| match group {
+                Some((start, end)) => [NonMaxUsize::new(*start), NonMaxUsize::new(*end)],
+                None => [None, None],
+            })
+            .collect();
+        captures.push(subject.as_bytes());
+    }
+
+    #[test]
+    fn the_latest_match_comes_first() {
+        let mut captures = Captures::new();
+        push(&mut captures, "abc", &[Some((0, 3)), Some((1, 2))]);
+        push(&mut captures, "xyz", &[Some((1, 3)), None]);
+        assert_eq!(captures.group(0, 0), Some(&b"yz"[..]));
+        assert_eq!(captures.group(0, 1), Some(&b""[..]), "a group that took no part is empty");
+        assert_eq!(captures.group(0, 2), None);
+        assert_eq!(captures.group(1, 1), Some(&b"b"[..]));
+        assert_eq!(captures.group(2, 0), None);
+    }
+
+    #[test]
+    fn only_eight_matches_are_reached() {
+        let mut captures = Captures::new();
+        for number in 0..10 {
+            push(&mut captures, &number.to_string(), &[Some((0, 1))]);
+        }
+        assert_eq!(captures.group(7, 0), Some(&b"2"[..]));
+        assert_eq!(captures.group(8, 0), None);
+    }
+
+    #[test]
+    fn rewinding_forgets_what_came_after_the_mark() {
+        let mut captures = Captures::new();
+        push(&mut captures, "kept", &[Some((0, 4))]);
+        let mark = captures.mark();
+        push(&mut captures, "gone", &[Some((0, 4))]);
+        captures.rewind(mark);
+        captures.rewind(mark);
+        assert_eq!(captures.group(0, 0), Some(&b"kept"[..]));
+        assert_eq!(captures.group(1, 0), None);
+        captures.clear();
+        assert_eq!(captures.group(0, 0), None);
+    }
+}

@@ -244,3 +244,107 @@ impl Reader<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::matcher::Matcher;
+    use crate::route::pattern::{Groups, Pattern};
+    use crate::route::sample::{Sample, posix};
+
+    fn request() -> Sample {
+        Sample::get("/a/b?x=1&y=%202", &["Host: www.example.com:8080", "X-Color: red", "Empty:"])
+    }
+
+    fn captures(sample: &Sample) -> Captures {
+        let matchers = ["^/(.)/", "(b)(z)?"].map(|text| {
+            Matcher::Path(Pattern::compile(&posix(text), Groups::Wanted).expect("a good pattern"))
+        });
+        let mut captures = Captures::new();
+        for matcher in &matchers {
+            assert!(matcher.holds(&sample.request(), Some(&mut captures)));
+        }
+        captures
+    }
+
+    fn expand(text: &str) -> Result<String, ExpandError> {
+        let sample = request();
+        let captures = captures(&sample);
+        let mut out = Vec::new();
+        Template::parse(text).expand(&sample.request(), &captures, &mut out)?;
+        Ok(String::from_utf8(out).expect("text"))
+    }
+
+    #[test]
+    fn expansions() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("", ""),
+            ("$1", "b"),
+            ("$0-$1", "b-b"),
+            ("$2", ""),
+            ("$1(1)", "a"),
+            ("${1}0", "b0"),
+            ("${1(1)}0", "a0"),
+            ("%1", "a"),
+            ("%0x", "/a/x"),
+            ("$1(", "b("),
+            ("$$1", "$1"),
+            ("$%", "%"),
+            ("US$ 5", "US$ 5"),
+            ("cost $", "cost $"),
+            ("%20%2f%aB", "%20%2f%aB"),
+            ("%[url]", "/a/b?x=1&y=%202"),
+            ("%[path]|%[query]", "/a/b|x=1&y=%202"),
+            ("%[param y]|%[param z]", "%202|"),
+            ("%[header x-color]|%[header none]|%[header empty]", "red||"),
+            ("%[host]%[port]", "www.example.com:8080"),
+            ("%[remoteip]|%[remoteip 1]", "192.0.2.7|192.0.2.7"),
+            ("%[unknown thing]", "%[unknown thing]"),
+            ("%[]", "%[]"),
+        ] {
+            assert_eq!(expand(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_name_their_place() {
+        for (text, offset) in [
+            ("100%", 3),
+            ("a%zz", 1),
+            ("x%[url", 1),
+            ("ab${1", 2),
+            ("ab${x}", 2),
+            ("$1(2", 0),
+            ("a $3", 2),
+            ("$1(2)", 0),
+            ("$99999999999999999999999", 0),
+        ] {
+            assert_eq!(expand(text).expect_err(text).offset, offset, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_text_depends_on_is_known_beforehand() {
+        assert!(!Template::parse("http://h/%20$$").has_expansions());
+        assert!(Template::parse("http://h/%[path]").has_expansions());
+        assert!(!Template::parse("http://h/%[path]").has_groups());
+        assert!(Template::parse("http://h/$1").has_groups());
+        assert!(Template::parse("100%").fault().is_some());
+    }
+
+    #[test]
+    fn ports_are_split_from_names_and_addresses() {
+        for (host, name, port) in [
+            ("a.b:80", "a.b", ":80"),
+            ("a.b", "a.b", ""),
+            ("[::1]:80", "[::1]", ":80"),
+            ("[::1]", "[::1]", ""),
+            ("[::1", "[::1", ""),
+            (":80", "", ":80"),
+            ("", "", ""),
+        ] {
+            assert_eq!(split_port(host.as_bytes()), (name.as_bytes(), port.as_bytes()), "{host}");
+        }
+    }
+}

@@ -87,3 +87,71 @@ fn names(condition: &Condition) -> Option<Vec<Box<[u8]>>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::captures::Captures;
+    use crate::route::matcher::select;
+    use crate::route::plan::Plan;
+    use crate::route::sample::{Sample, config, host, listener, plan, posix, service};
+    use ounce_conf::model::Service;
+
+    /// Twenty named services among services for any host and for several.
+    fn services() -> Vec<Service> {
+        let mut services: Vec<Service> = (0..20)
+            .map(|number| {
+                let name = format!("h{number}.example");
+                service(Some(&name), vec![Condition::Method(posix("GET")), host(&name)], Vec::new())
+            })
+            .collect();
+        services.insert(5, service(Some("early"), vec![Condition::Path(posix("^/early"))], Vec::new()));
+        let both = Condition::Any(vec![host("h7.example"), host("port.example:8080")]);
+        services.insert(0, service(Some("both"), vec![both, Condition::Path(posix("^/both"))], Vec::new()));
+        services.push(service(Some("rest"), Vec::new(), Vec::new()));
+        services
+    }
+
+    fn name<'p>(plan: &'p Plan, host: &str, path: &str) -> Option<&'p str> {
+        let line = format!("Host: {host}");
+        let sample = if host.is_empty() { Sample::get(path, &[]) } else { Sample::get(path, &[&line]) };
+        let ix = select(plan, 0, &sample.request(), &|_| false, &mut Captures::new())?;
+        Some(&plan.service(ix).name)
+    }
+
+    /// The index may only leave out what cannot match.
+    #[test]
+    fn the_index_selects_what_a_search_in_order_selects() {
+        let indexed = plan(&config(vec![listener("127.0.0.1:80", services())], Vec::new()));
+        assert!(indexed.listeners[0].hosts.is_some());
+        let mut searched = plan(&config(vec![listener("127.0.0.1:80", services())], Vec::new()));
+        searched.listeners[0].hosts = None;
+        let hosts =
+            ["", "h0.example", "H7.EXAMPLE:99", "h19.example", "port.example:8080", "port.example", "x.y"];
+        for host in hosts {
+            for path in ["/", "/early", "/both"] {
+                assert_eq!(name(&indexed, host, path), name(&searched, host, path), "{host} {path}");
+            }
+        }
+        assert_eq!(name(&indexed, "H7.EXAMPLE:99", "/both"), Some("both"));
+        assert_eq!(name(&indexed, "h19.example", "/early"), Some("early"));
+        assert_eq!(name(&indexed, "h3.example", "/early"), Some("h3.example"), "file order decides");
+        assert_eq!(name(&indexed, "", "/"), Some("rest"));
+    }
+
+    #[test]
+    fn names_of_any_length_are_looked_up_safely() {
+        let indexed = plan(&config(vec![listener("127.0.0.1:80", services())], Vec::new()));
+        assert_eq!(name(&indexed, &"a".repeat(255), "/"), Some("rest"));
+        assert_eq!(name(&indexed, &"a".repeat(2000), "/"), Some("rest"));
+    }
+
+    #[test]
+    fn few_services_have_no_index() {
+        let plan = plan(&config(
+            vec![listener("127.0.0.1:80", vec![service(None, vec![host("a")], Vec::new())])],
+            Vec::new(),
+        ));
+        assert!(plan.listeners[0].hosts.is_none());
+    }
+}

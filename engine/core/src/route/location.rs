@@ -111,3 +111,120 @@ impl<'a> Url<'a> {
         bare.parse::<IpAddr>().ok().map(|address| address.to_canonical())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scene(mode: RewriteLocation, protocol: Protocol) -> Scene<'static> {
+        let port = if protocol == Protocol::Http { "192.0.2.1:80" } else { "192.0.2.1:443" };
+        Scene {
+            mode,
+            protocol,
+            host: b"www.example.com",
+            listener: Some(port.parse().expect("an address")),
+            backend: Some("10.0.0.5:8080".parse().expect("an address")),
+        }
+    }
+
+    fn rewritten(value: &str, scene: &Scene<'_>) -> Option<String> {
+        rewrite(value.as_bytes(), scene).map(|value| String::from_utf8(value).expect("text"))
+    }
+
+    #[test]
+    fn locations_that_name_the_backend_become_ours() {
+        for mode in [RewriteLocation::On, RewriteLocation::BackendOnly] {
+            let scene = scene(mode, Protocol::Https);
+            for (value, expected) in [
+                ("http://10.0.0.5:8080/a?b#c", "https://www.example.com/a?b#c"),
+                ("HTTP://10.0.0.5:8080", "https://www.example.com/"),
+                ("http://10.0.0.5:8080?q", "https://www.example.com/?q"),
+                ("https://10.0.0.5:8080/x", "https://www.example.com/x"),
+            ] {
+                assert_eq!(rewritten(value, &scene).as_deref(), Some(expected), "{value}");
+            }
+            assert_eq!(rewritten("http://10.0.0.5/a", &scene), None, "another port of that machine");
+        }
+    }
+
+    /// The complaint of those who migrated: the application behind an HTTPS listener redirects to http.
+    #[test]
+    fn locations_that_name_us_with_another_scheme_or_port_become_ours() {
+        let scene = scene(RewriteLocation::On, Protocol::Https);
+        for (value, expected) in [
+            ("http://www.example.com/a", "https://www.example.com/a"),
+            ("http://WWW.example.COM/a", "https://www.example.com/a"),
+            ("https://www.example.com:8443/a", "https://www.example.com/a"),
+            ("http://192.0.2.1/a", "https://www.example.com/a"),
+            ("http://192.0.2.1:8080/a", "https://www.example.com/a"),
+        ] {
+            assert_eq!(rewritten(value, &scene).as_deref(), Some(expected), "{value}");
+        }
+        assert_eq!(rewritten("https://www.example.com/a", &scene), None, "it is right as it is");
+        let backend_only = Scene { mode: RewriteLocation::BackendOnly, ..scene };
+        assert_eq!(rewritten("http://www.example.com/a", &backend_only), None);
+    }
+
+    /// What Pound 4.13 and later get wrong.
+    #[test]
+    fn foreign_hosts_are_never_rewritten() {
+        let scene = scene(RewriteLocation::On, Protocol::Http);
+        for value in [
+            "http://other.example/a",
+            "https://www.example.com.evil.example/a",
+            "https://www.example.com@evil.example/a",
+            "http://www.example.com\\@evil.example/",
+            "https://10.0.0.6:8080/a",
+            "//www.example.com/a",
+            "/relative",
+            "ftp://www.example.com/a",
+            "http:///a",
+            "http://www.example.com:99999/a",
+            "http://www.example.com:x/a",
+            "",
+        ] {
+            assert_eq!(rewritten(value, &scene), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_host_keeps_its_port() {
+        let scene = Scene { host: b"www.example.com:8080", ..scene(RewriteLocation::On, Protocol::Http) };
+        assert_eq!(
+            rewritten("https://www.example.com/a", &scene).as_deref(),
+            Some("http://www.example.com:8080/a")
+        );
+    }
+
+    #[test]
+    fn ipv6_and_mapped_addresses_compare() {
+        let scene = Scene {
+            backend: Some("[2001:db8::5]:8080".parse().expect("an address")),
+            listener: Some("[::ffff:192.0.2.1]:80".parse().expect("an address")),
+            ..scene(RewriteLocation::On, Protocol::Http)
+        };
+        assert!(rewritten("http://[2001:db8:0::5]:8080/", &scene).is_some());
+        assert!(rewritten("https://192.0.2.1/", &scene).is_some());
+        assert!(rewritten("http://[2001:db8::6]:8080/", &scene).is_none());
+    }
+
+    #[test]
+    fn nothing_is_rewritten_without_need() {
+        let off = scene(RewriteLocation::Off, Protocol::Http);
+        let hostless = Scene { host: b"", ..scene(RewriteLocation::On, Protocol::Http) };
+        let unix = Scene { backend: None, ..scene(RewriteLocation::On, Protocol::Http) };
+        for scene in [off, hostless, unix] {
+            assert_eq!(rewritten("http://10.0.0.5:8080/", &scene), None);
+        }
+    }
+
+    #[test]
+    fn destinations_name_the_backend() {
+        let backend = "10.0.0.5:8080".parse().expect("an address");
+        assert_eq!(
+            destination(b"https://www.example.com/dav/a%20b", backend).as_deref(),
+            Some(&b"http://10.0.0.5:8080/dav/a%20b"[..])
+        );
+        assert_eq!(destination(b"/dav/a", backend), None);
+    }
+}

@@ -158,3 +158,159 @@ pub fn select(
         !disabled(service.row) && service.condition.holds(request, record)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::sample::{
+        Sample, config, host, listener, pattern, plan, posix, redirect, server, service,
+    };
+    use ounce_conf::model::{Condition, HeaderRule, Kind, Pattern as Written};
+
+    /// Names of the services that each take one condition; the first that holds is selected.
+    fn selected(services: Vec<(&str, Condition)>, sample: &Sample) -> Option<String> {
+        let services = services
+            .into_iter()
+            .map(|(label, condition)| service(Some(label), vec![condition], vec![server("10.0.0.1:80", 5)]))
+            .collect();
+        let plan = plan(&config(vec![listener("127.0.0.1:80", services)], Vec::new()));
+        let ix = select(&plan, 0, &sample.request(), &|_| false, &mut Captures::new())?;
+        Some(plan.service(ix).name.clone())
+    }
+
+    fn holds(condition: Condition, sample: &Sample) -> bool {
+        selected(vec![("it", condition)], sample).is_some()
+    }
+
+    fn icase(text: &str) -> Written {
+        Written { ignore_case: true, ..posix(text) }
+    }
+
+    #[test]
+    fn each_condition_looks_at_its_subject() {
+        let sample = Sample::get(
+            "/shop/cart.php?item=7&x=y",
+            &["Host: www.Example.com:8080", "X-Color: Red", "X-Color: green"],
+        );
+        for (condition, expected) in [
+            (Condition::Url(posix(r"^/shop/.*\?item=7&")), true),
+            (Condition::Path(posix(r"\.php$")), true),
+            (Condition::Path(posix("item")), false),
+            (Condition::Query(posix("^item=[0-9]+")), true),
+            (Condition::QueryParam { name: "item".to_owned(), pattern: posix("^7$") }, true),
+            (Condition::QueryParam { name: "none".to_owned(), pattern: posix("") }, false),
+            (Condition::Method(posix("^GET$")), true),
+            (Condition::Method(posix("^POST$")), false),
+            (Condition::HeaderLine(icase("^host: *www")), true),
+            (Condition::HeaderLine(icase("x-color: g.*n$")), true),
+            (Condition::HeaderLine(icase("^x-color:.*host")), false),
+            (Condition::HeaderValue { name: "x-COLOR".to_owned(), pattern: icase("^green$") }, true),
+            (Condition::HeaderValue { name: "x-col".to_owned(), pattern: icase("") }, false),
+            (Condition::All(Vec::new()), true),
+            (Condition::Any(Vec::new()), false),
+            (Condition::Acl(vec!["192.0.2.0/24".parse().expect("a network")]), true),
+            (Condition::Acl(vec!["10.0.0.0/8".parse().expect("a network")]), false),
+        ] {
+            assert_eq!(holds(condition.clone(), &sample), expected, "{condition:?}");
+            assert_eq!(holds(Condition::Not(Box::new(condition.clone())), &sample), !expected);
+        }
+    }
+
+    #[test]
+    fn exact_hosts_match_with_and_without_port_in_any_case() {
+        let sample = Sample::get("/", &["Host: WWW.example.com:8080"]);
+        assert!(holds(host("www.example.com"), &sample));
+        assert!(holds(host("www.example.com:8080"), &sample));
+        assert!(!holds(host("www.example.com:80"), &sample));
+        assert!(!holds(host("example.com"), &sample));
+        // Other kinds see the whole value, as documented.
+        assert!(!holds(Condition::Host(pattern(Kind::Suffix, ".com")), &sample));
+        assert!(holds(Condition::Host(pattern(Kind::Suffix, ":8080")), &sample));
+        assert!(!holds(host(""), &Sample::get("/", &[])), "no Host matches nothing");
+    }
+
+    #[test]
+    fn acls_do_not_hold_unix_peers_and_see_mapped_ones_as_ipv4() {
+        let acl = || Condition::Acl(vec!["192.0.2.0/24".parse().expect("a network")]);
+        assert!(holds(acl(), &Sample::get("/", &["Host: h"]).from("[::ffff:192.0.2.1]:1")));
+        assert!(!holds(acl(), &Sample::get("/", &["Host: h"]).from("[2001:db8::1]:1")));
+        assert!(!holds(acl(), &Sample::get("/", &["Host: h"]).from_unix()));
+    }
+
+    #[test]
+    fn the_first_service_that_holds_and_is_not_disabled_is_selected() {
+        let sample = Sample::get("/a", &["Host: h"]);
+        let own = vec![
+            service(Some("no"), vec![Condition::Path(posix("^/b"))], Vec::new()),
+            service(Some("first"), vec![Condition::Path(posix("^/a"))], Vec::new()),
+            service(Some("second"), Vec::new(), Vec::new()),
+        ];
+        let global = vec![service(Some("global"), Vec::new(), Vec::new())];
+        let listeners = vec![listener("127.0.0.1:80", own), listener("127.0.0.1:81", Vec::new())];
+        let plan = plan(&config(listeners, global));
+        let name = |listener, disabled: &dyn Fn(u32) -> bool| {
+            select(&plan, listener, &sample.request(), disabled, &mut Captures::new())
+                .map(|ix| plan.service(ix).name.as_str())
+        };
+        let row = |name| plan.services.iter().find(|service| service.name == name).expect("a service").row;
+        assert_eq!(name(0, &|_| false), Some("first"));
+        assert_eq!(name(0, &|it| it == row("first")), Some("second"));
+        assert_eq!(name(0, &|it| it != row("global")), Some("global"));
+        assert_eq!(name(0, &|_| true), None);
+        assert_eq!(name(1, &|_| false), Some("global"));
+        assert_eq!(name(2, &|_| false), None);
+    }
+
+    fn all(conditions: Vec<Condition>) -> Condition {
+        Condition::All(conditions)
+    }
+
+    /// Groups of the service that was selected, and of no other: neither a service that failed on its second
+    /// condition nor a false alternative leaves any.
+    #[test]
+    fn only_what_selected_the_service_is_captured() {
+        let sample = Sample::get("/one/two", &["Host: h.example"]);
+        let go = |url| vec![redirect(url)];
+        let failing = vec![Condition::Path(posix("^/(one)")), Condition::Path(posix("^/three"))];
+        let condition = vec![
+            Condition::Host(icase("^([a-z]+)")),
+            Condition::Any(vec![
+                all(vec![Condition::Path(posix("(two)$")), Condition::Method(posix("^POST"))]),
+                all(vec![Condition::Path(posix("^/([^/]+)/([^/]+)$"))]),
+            ]),
+            Condition::Not(Box::new(Condition::Path(posix("(three)")))),
+        ];
+        let services = vec![
+            service(Some("failing"), failing, go("http://x/$1")),
+            service(Some("it"), condition, go("http://x/$1")),
+        ];
+        let plan = plan(&config(vec![listener("127.0.0.1:80", services)], Vec::new()));
+        let mut captures = Captures::new();
+        let ix = select(&plan, 0, &sample.request(), &|_| false, &mut captures).expect("a service");
+        assert_eq!(plan.service(ix).name, "it");
+        assert_eq!(captures.group(0, 1), Some(&b"one"[..]));
+        assert_eq!(captures.group(0, 2), Some(&b"two"[..]));
+        assert_eq!(captures.group(1, 1), Some(&b"h"[..]));
+        assert_eq!(captures.group(2, 0), None);
+    }
+
+    #[test]
+    fn nothing_is_captured_unless_somebody_asks() {
+        let sample = Sample::get("/one", &["Host: h"]);
+        let path = || vec![Condition::Path(posix("^/(one)"))];
+        let captured = |plan: &Plan| {
+            let mut captures = Captures::new();
+            select(plan, 0, &sample.request(), &|_| false, &mut captures).expect("a service");
+            captures.group(0, 1).is_some()
+        };
+        let one = |backend| vec![service(None, path(), vec![backend])];
+        let listening = |services| vec![listener("127.0.0.1:80", services)];
+        assert!(!captured(&plan(&config(listening(one(server("10.0.0.1:80", 5))), Vec::new()))));
+        assert!(captured(&plan(&config(listening(one(redirect("http://x/$1"))), Vec::new()))));
+        assert!(!captured(&plan(&config(listening(one(redirect("http://x/%[path]"))), Vec::new()))));
+        let set = HeaderRule::Set { name: "X-Part".to_owned(), value: "$1".to_owned() };
+        let mut listeners = listening(Vec::new());
+        listeners[0].header_rules.push(set);
+        assert!(captured(&plan(&config(listeners, one(server("10.0.0.1:80", 5))))));
+    }
+}

@@ -18,6 +18,8 @@ mod posix;
 pub mod redirect;
 pub mod request;
 pub(crate) mod rules;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use captures::Captures;
 pub use compile::{Ids, compile};

@@ -52,27 +52,52 @@ pub fn location(
     Ok(location)
 }
 
-/// The small HTML page that goes with `location`; nothing in it can break out of its markup.
-pub fn body(location: &[u8]) -> Vec<u8> {
-    let mut body =
-        b"<html><head><title>Redirect</title></head><body><h1>Redirect</h1><p>You should go to <a href=\""
-            .to_vec();
-    escape(location, &mut body);
-    body.extend_from_slice(b"\">");
-    escape(location, &mut body);
-    body.extend_from_slice(b"</a></p></body></html>");
-    body
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::matcher::Matcher;
+    use crate::route::pattern::{Groups, Pattern};
+    use crate::route::sample::{Sample, posix};
 
-fn escape(text: &[u8], out: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            b'&' => out.extend_from_slice(b"&amp;"),
-            b'<' => out.extend_from_slice(b"&lt;"),
-            b'>' => out.extend_from_slice(b"&gt;"),
-            b'"' => out.extend_from_slice(b"&quot;"),
-            b'\'' => out.extend_from_slice(b"&#39;"),
-            _ => out.push(byte),
+    fn sent_to(url: &str, target: &str) -> String {
+        let redirect = compile(302, url).expect("a good URL");
+        let sample = Sample::get(target, &["Host: old.example"]);
+        let mut captures = Captures::new();
+        let path = Pattern::compile(&posix("^/([^/]*)"), Groups::Wanted).expect("a good pattern");
+        assert!(Matcher::Path(path).holds(&sample.request(), Some(&mut captures)));
+        let location = location(&redirect, &sample.request(), &captures).expect("an expansion");
+        String::from_utf8(location).expect("text")
+    }
+
+    #[test]
+    fn what_is_appended_depends_on_the_path() {
+        assert_eq!(sent_to("https://new.example", "/a?b=c"), "https://new.example/a?b=c");
+        assert_eq!(sent_to("https://new.example:8443", "/"), "https://new.example:8443/");
+        assert_eq!(sent_to("https://new.example/", "/a?b=c"), "https://new.example");
+        assert_eq!(sent_to("https://new.example/x", "/a?b=c"), "https://new.example/x");
+        assert_eq!(sent_to("https://new.example/x/", "/a"), "https://new.example/x/");
+        assert_eq!(sent_to("HTTP://new.example", "/a"), "HTTP://new.example/a");
+    }
+
+    #[test]
+    fn nothing_is_appended_to_a_url_with_expansions() {
+        assert_eq!(sent_to("https://new.example/$1/x", "/a/b?c"), "https://new.example/a/x");
+        assert_eq!(sent_to("https://$1.example", "/a/b"), "https://a.example");
+        assert_eq!(sent_to("https://%[host]%[url]", "/a/b?c"), "https://old.example/a/b?c");
+        assert_eq!(sent_to("https://new.example/%20", "/a"), "https://new.example/%20");
+    }
+
+    #[test]
+    fn urls_that_name_no_place_are_refused() {
+        for url in ["/path", "ftp://h/", "https://", "https:///x", "$1", "http://h/\r\nX: y", ""] {
+            assert!(compile(302, url).is_err(), "{url:?}");
         }
+    }
+
+    #[test]
+    fn a_missing_group_is_an_error() {
+        let redirect = compile(302, "https://h/$2").expect("a good URL");
+        let sample = Sample::get("/", &["Host: h"]);
+        assert!(location(&redirect, &sample.request(), &Captures::new()).is_err());
     }
 }

@@ -82,3 +82,40 @@ pub(crate) fn basic_credentials(value: &[u8]) -> Option<&[u8]> {
     let credentials = rest.trim_ascii();
     (!credentials.is_empty()).then_some(credentials)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::route::sample::Sample;
+
+    #[test]
+    fn path_and_query_part_at_the_last_question_mark() {
+        let sample = Sample::get("/a?b?c=d", &["Host: h"]);
+        assert_eq!(sample.request().path(), b"/a?b");
+        assert_eq!(sample.request().query(), Some(&b"c=d"[..]));
+        let sample = Sample::get("/a", &["Host: h"]);
+        assert_eq!(sample.request().path(), b"/a");
+        assert_eq!(sample.request().query(), None);
+    }
+
+    #[test]
+    fn the_first_parameter_of_a_name_counts() {
+        let sample = Sample::get("/?aa=0&a=1&a=2&b&b=3&c=", &["Host: h"]);
+        assert_eq!(sample.request().parameter(b"a"), Some(&b"1"[..]));
+        assert_eq!(sample.request().parameter(b"b"), None, "the first one has no value");
+        assert_eq!(sample.request().parameter(b"c"), Some(&b""[..]));
+        assert_eq!(sample.request().parameter(b"A"), None);
+    }
+
+    #[test]
+    fn basic_credentials_follow_the_scheme_in_any_case() {
+        let credentials = |value: &str| {
+            let sample = Sample::get("/", &["Host: h", &format!("Authorization: {value}")]);
+            sample.request().basic_credentials().map(<[u8]>::to_vec)
+        };
+        assert_eq!(credentials("Basic QWxhZGRpbg==").as_deref(), Some(&b"QWxhZGRpbg=="[..]));
+        assert_eq!(credentials("bASIC   x").as_deref(), Some(&b"x"[..]));
+        assert_eq!(credentials("Basic"), None);
+        assert_eq!(credentials("Bearer abcdef"), None);
+        assert_eq!(credentials("Basically x"), None);
+    }
+}
