@@ -131,6 +131,11 @@ impl Findings {
         }
     }
 
+    /// Nothing that is found now is kept, so it need not be said well.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= Self::KEPT_MAX
+    }
+
     /// Errors so far.
     pub(crate) fn errors(&self) -> usize {
         self.errors

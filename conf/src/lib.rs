@@ -1,7 +1,62 @@
 //! The configuration language: Pound's, read into plain data.
 //!
-//! [`load`] is the only door: a path goes in, a [`model::Config`] with warnings or every error of the run
-//! comes out.
+//! [`load`] is the only door: a path goes in; a [`model::Config`] with warnings, or every error of the run, comes
+//! out. [`help_directives`] tells the whole language.
+//!
+//! ```text
+//!  source   files, Include, places          what was read
+//!    │
+//!   lex     words, literals, strings        never fails: what is wrong is reported, and skipped
+//!    │                                      to the end of its line
+//!  parse ── grammar                         a row for each directive says where it stands, what
+//!    │                                      follows it, and what has become of it
+//!   tree    statements as written
+//!    │
+//!  lower    defaults, names, addresses      in file order: a default holds for what follows it
+//!    │
+//!  model    plain data for engine and warden
+//! ```
+//!
+//! Invariants:
+//!
+//! 1. Nothing in a file panics, hangs or recurses without a bound: nesting, include chains, numbers and sizes of
+//!    files are capped in `source` and `parse`. Mutilated goldens prove it (`tests/mutation.rs`).
+//! 2. Every error of a run is reported, in the order of the text, with file, line and columns.
+//! 3. A directive that is accepted does what it says or warns that it has no effect; what the engine cannot do yet
+//!    is refused by name.
+//! 4. A directive is known in one place, its row; what it accepts and refuses is shown by its golden
+//!    (`tests/golden/`).
+//!
+//! # Supporting a directive
+//!
+//! Take `.later()` from its row, lower it into the model, and write its golden. The parser, the help and the
+//! diagnostics follow from the row.
+//!
+//! # Departures from Pound
+//!
+//! | Pound 4.23 | here | why |
+//! |---|---|---|
+//! | stops at the first error | all errors of a run | one correction is enough |
+//! | diagnostics name no remedy | what was expected, the nearest keyword, other places | the form `NAME: FILE:LINE.COL1-COL2:` is kept |
+//! | `Include` in any order of nesting | at most 32 files deep, 4096 files, 16 MiB a file | a cycle through names that `stat` cannot tell apart ends |
+//! | `IncludeDir` is `sysconfdir` at first | the directory of the main file | the same for a file in `/etc`, and right for one that is tried elsewhere |
+//! | a string may end anywhere | a quote that is missing costs its line | the error is reported where it is |
+//! | `Host` compares the whole value | also the value without its port | a client on another port asks for the same site |
+//! | a second `Address`, `Port`, `Session`, `Control`: not documented | an error | one of them is a mistake |
+//! | other directives twice: not documented | the last one holds, with a warning | as above, but old files have them |
+//! //! | `%` that starts nothing in `AddHeader`, `SetHeader`, `Redirect`: 500 for each request | is sent, with a warning | files written before 4.6 hold it, and it can be known |
+//! | other malformed expansions: 500 for each request | an error | it can be known |
+//! | header rules may set `Content-Length` and `Transfer-Encoding` | an error | they say where a request ends |
+//! | header rules may set `Connection` and other hop-by-hop headers | no effect, with a warning | these headers end at the proxy |
+//! | limits of 0: not documented | at least a second, but `Grace` | 0 would fail each request |
+//! | `Priority 0` is refused (4.23) or counts as 1 (4.6) | 1, with a warning | old files load |
+//! | `DynScale` is unknown | `DynScale 0` is accepted | 2.6 documents it, and 0 is its default |
+//! | `WorkerMinCount` and its like size the thread pool | no effect, with a warning | there are no worker threads |
+//! | an address that is not found is a socket's path | only without `Port`, with a warning | a host name that is misspelt is an error |
+//! | the first address of a name | the first IPv4 address, else the first | the system's order changes with the machine |
+//! | listeners on one address fail to bind | an error when loading | sockets here share addresses, so binding would succeed |
+//! | `LineBufferSize` has no upper limit | 16 KiB hold, with a warning | a head lies in one page |
+//! | times are whole seconds | also `90s`, `2m`, `1h`, `1d`; sizes also `64k`, `1m`, `1g` | as Pound's development version |
 
 #![forbid(unsafe_code)]
 

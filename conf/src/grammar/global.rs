@@ -9,11 +9,10 @@ const SETTINGS: &[Scope] = &[Scope::Global, Scope::Service];
 const WITH_FORWARDED: &[Scope] = &[Scope::Global, Scope::Http, Scope::Https, Scope::Service];
 
 const COUNT: Kind = Kind::Number { min: 1, max: 65535 };
-const WORKER_THREADS: &str = "there are no worker threads: Workers says how many processes serve";
+const WORKER_THREADS: &str = "there are no worker threads; Workers says how many processes serve";
 const WORKER_QUEUE: &str = "connections wait in the kernel, not in a queue for worker threads";
 
-/// The longest line that fits a head of the size the engine takes.
-pub(super) const LINE_SIZE: Kind = Kind::Size { min: 4096, max: 65536 };
+pub(super) const LINE_SIZE: Kind = Kind::Size { min: 4096, max: 0xffff_ffff };
 
 pub(super) const ROWS: &[Row] = &[
     row("User", GLOBAL, "switch to this user after the sockets are bound").takes(&[one(Kind::Text, "user")]),
@@ -57,7 +56,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[many(HEADER_OPTIONS, "option")])
         .repeat(Repeat::FromHere),
     row("LineBufferSize", GLOBAL, "longest request, status or header line, for listeners that follow (4096)")
-        .takes(&[one(LINE_SIZE, "bytes")])
+        .takes(&[one(LINE_SIZE, "size")])
         .repeat(Repeat::FromHere),
     row("RegexType", GLOBAL, "language of the regular expressions that follow (posix)")
         .takes(&[one(Kind::Word(&["posix", "pcre", "perl"]), "language")])
@@ -78,7 +77,7 @@ pub(super) const ROWS: &[Row] = &[
     .takes(&[one(Kind::Flag, "value")])
     .repeat(Repeat::Last),
     row("Include", EVERYWHERE, "read another file here; a pattern reads all files that match, in order")
-        .takes(&[one(Kind::File, "file or pattern")])
+        .takes(&[one(Kind::File, "file")])
         .repeat(Repeat::Many),
     row("IncludeDir", GLOBAL, "where relative file names start from here on")
         .takes(&[one(Kind::File, "directory")])
@@ -103,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         .section(Scope::Tunnel)
         .later(),
     row("Condition", GLOBAL, "a condition with a name, for Eval")
-        .takes(&[one(Kind::Text, "name"), optional(Kind::Word(&["and", "or"]), "and or or")])
+        .takes(&[one(Kind::Text, "name"), optional(Kind::Word(&["and", "or"]), "operation")])
         .section(Scope::Condition)
         .later(),
     row("CombineHeaders", GLOBAL, "join repeated headers of these names, one in quotes on each line")
@@ -165,7 +164,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Time { min: 0 }, "limit")])
         .idle(WORKER_THREADS),
     row("WorkerStackSize", GLOBAL, "accepted; see Workers")
-        .takes(&[one(Kind::Size { min: 1, max: u64::MAX }, "bytes")])
+        .takes(&[one(Kind::Size { min: 1, max: u64::MAX }, "size")])
         .idle(WORKER_THREADS),
     row("Threads", GLOBAL, "accepted; see Workers").takes(&[one(COUNT, "count")]).idle(WORKER_THREADS),
     row("ConnectionQueueSize", GLOBAL, "accepted; connections wait in the kernel")

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 /// Columns of the syntax before the line of help.
 const SYNTAX_COLUMNS: usize = 40;
 
+/// Columns of help in a line.
+const HELP_COLUMNS: usize = 78;
+
 /// Every directive by the section it stands in, with its arguments and its line of help.
 pub fn help_directives() -> String {
     let mut out = String::new();
@@ -18,15 +21,34 @@ pub fn help_directives() -> String {
             } else {
                 let _ = write!(out, "  {syntax}\n  {:SYNTAX_COLUMNS$}", "");
             }
-            out.push_str(row.help);
-            out.push_str(&row.standing());
-            out.push('\n');
+            wrap(&mut out, &format!("{}{}", row.help, row.standing()));
         }
         out.push('\n');
     }
-    out.push_str("STRING and FILE stand in double quotes; TIME is in seconds or like 90s, 2m, 1h, 1d; ");
-    out.push_str("SIZE is in bytes or like 64k, 1m.\n");
+    out.push_str(
+        "-OPTION of a pattern is -re, -exact, -beg, -end or -contain, -icase or -case, -posix or -pcre;\n",
+    );
+    out.push_str("-file reads patterns or networks from the file named. STRING and FILE stand in double quotes; TIME is in\n");
+    out.push_str("seconds or like 90s, 2m, 1h, 1d; SIZE is in bytes or like 64k, 1m.\n");
     out
+}
+
+/// Writes words to the end of a line that holds the syntax, and under it as many more lines as they need.
+fn wrap(out: &mut String, text: &str) {
+    let mut columns = 0;
+    for word in text.split(' ') {
+        if columns > 0 && columns + 1 + word.len() > HELP_COLUMNS {
+            let _ = write!(out, "\n  {:SYNTAX_COLUMNS$}", "");
+            columns = 0;
+        }
+        if columns > 0 {
+            out.push(' ');
+            columns += 1;
+        }
+        out.push_str(word);
+        columns += word.len();
+    }
+    out.push('\n');
 }
 
 impl Row {
@@ -50,16 +72,14 @@ impl Row {
     /// Other spellings, and what has become of it.
     fn standing(&self) -> String {
         let mut out = String::new();
-        if !self.aliases.is_empty() {
-            let _ = write!(out, "; also {}", self.aliases.join(", "));
+        let old = self.instead.map_or(&[][..], |instead| instead.of);
+        let also: Vec<&str> = self.aliases.iter().copied().filter(|alias| !old.contains(alias)).collect();
+        if !also.is_empty() {
+            let _ = write!(out, "; also {}", also.join(", "));
         }
         if let Some(instead) = self.instead {
-            let of = if instead.of.is_empty() {
-                "old".to_owned()
-            } else {
-                format!("{} is old", instead.of.join(", "))
-            };
-            let _ = write!(out, "; {of}: write {}", instead.write);
+            let of = if old.is_empty() { "old".to_owned() } else { format!("old: {}", old.join(", ")) };
+            let _ = write!(out, "; {of}; write {}", instead.write);
         }
         match self.status {
             Status::Works => {}

@@ -57,11 +57,11 @@ pub(super) const ROWS: &[Row] = &[
         .repeat(Repeat::Many)
         .instead("ErrorFile CODE \"FILE\""),
     row("MaxRequest", LISTENER, "largest request body, else 413; 0 for no limit (0)")
-        .takes(&[one(Kind::Size { min: 0, max: u64::MAX }, "bytes")]),
+        .takes(&[one(Kind::Size { min: 0, max: u64::MAX }, "size")]),
     row("MaxURI", LISTENER, "longest URL, else 414 (no limit but LineBufferSize)")
-        .takes(&[one(Kind::Size { min: 1, max: 0xffff_ffff }, "bytes")]),
+        .takes(&[one(Kind::Size { min: 1, max: 0xffff_ffff }, "size")]),
     row("LineBufferSize", LISTENER, "longest request, status or header line")
-        .takes(&[one(LINE_SIZE, "bytes")]),
+        .takes(&[one(LINE_SIZE, "size")]),
     row("SetHeader", LISTENER, "set a request header: \"Name: value\"")
         .takes(&[one(Kind::Text, "header")])
         .repeat(Repeat::Many),

@@ -104,7 +104,7 @@ pub(super) const ROWS: &[Row] = &[
         .repeat(Repeat::Many)
         .later(),
     row("Match", REQUEST_AND_RESPONSE, "all (and) or one (or) of the conditions in it")
-        .takes(&[optional(Kind::Word(&["and", "or"]), "and or or")])
+        .takes(&[optional(Kind::Word(&["and", "or"]), "operation")])
         .section(Scope::Match),
     row("Not", REQUEST_AND_RESPONSE, "the condition that follows on the line does not hold")
         .body(Body::Prefix),

@@ -8,11 +8,11 @@ const INSIDE: &[Scope] = &[Scope::Rewrite, Scope::RewriteResponse];
 
 pub(super) const ROWS: &[Row] = &[
     row("Rewrite", REQUESTS, "change requests or responses that fulfil conditions")
-        .takes(&[optional(Kind::Word(&["request", "response"]), "request or response")])
+        .takes(&[optional(Kind::Word(&["request", "response"]), "direction")])
         .body(Body::ByWord(&[Scope::Rewrite, Scope::RewriteResponse]))
         .later(),
     row("Rewrite", &[Scope::RewriteResponse], "change responses that fulfil conditions")
-        .takes(&[optional(Kind::Word(&["response"]), "response")])
+        .takes(&[optional(Kind::Word(&["response"]), "direction")])
         .body(Body::ByWord(&[Scope::RewriteResponse]))
         .later(),
     row("Else", INSIDE, "what to do when the conditions before do not hold").repeat(Repeat::Many).later(),

@@ -33,6 +33,6 @@ pub(super) const ROWS: &[Row] = &[
         .repeat(Repeat::Many)
         .later(),
     row("ContentCapture", SERVICE, "keep so many bytes of a request's body for Lua")
-        .takes(&[one(Kind::Size { min: 0, max: u64::MAX }, "bytes")])
+        .takes(&[one(Kind::Size { min: 0, max: u64::MAX }, "size")])
         .later(),
 ];

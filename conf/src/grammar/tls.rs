@@ -8,10 +8,7 @@ const BOTH: &[Scope] = &[Scope::Https, Scope::Backend];
 const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2"]);
 
 pub(super) const ROWS: &[Row] = &[
-    row("Cert", BOTH, "certificate and key")
-        .takes(&[one(Kind::File, "file or directory")])
-        .repeat(Repeat::Many)
-        .later(),
+    row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many).later(),
     row(
         "ClientCert",
         HTTPS,

@@ -140,7 +140,7 @@ impl Kind {
             Kind::Number { min, max: u64::MAX } => format!("a number from {min}"),
             Kind::Number { min, max } => format!("a number from {min} to {max}"),
             Kind::Size { min: 0, .. } => "a number of bytes, such as 65536 or 64k".to_owned(),
-            Kind::Size { min, max: u64::MAX } => format!("at least {min} bytes, such as 65536 or 64k"),
+            Kind::Size { min, max: 0xffff_ffff.. } => format!("at least {min} bytes, such as 65536 or 64k"),
             Kind::Size { min, max } => format!("{min} to {max} bytes, such as 65536 or 64k"),
             Kind::Time { min: 0 } => "seconds, or a time such as 90s, 2m, 1h or 1d".to_owned(),
             Kind::Time { min } => format!("at least {min} second, or a time such as 90s, 2m, 1h or 1d"),

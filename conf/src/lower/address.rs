@@ -5,7 +5,7 @@
 
 use super::Lowering;
 use crate::diag::Problem;
-use crate::model::{Listen, Listener};
+use crate::model::Listen;
 use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -110,29 +110,18 @@ impl Lowering<'_> {
         PathBuf::from(path)
     }
 
-    /// Two listeners on one address would share its connections at random.
-    pub(super) fn check_addresses(&mut self, tree: &[Statement], listeners: &[Listener]) {
-        let statements: Vec<&Statement> = tree.iter().filter(|s| s.row.name == "ListenHTTP").collect();
-        for (index, listener) in listeners.iter().enumerate() {
-            // An address that is unspecified because its line was wrong is not compared.
-            let Some(statement) = statements.get(index).filter(|s| s.block().iter().all(|inner| inner.sound))
-            else {
-                continue;
-            };
-            let Some(first) = listeners[..index].iter().position(|other| other.listen == listener.listen)
-            else {
-                continue;
-            };
-            let shown = match &listener.listen {
-                Listen::Inet(address) => address.to_string(),
-                Listen::Unix(path) | Listen::Received(path) => path.display().to_string(),
-            };
-            let problem = Problem::error(statement.keyword, format!("a second listener on {shown}"));
-            self.findings.push(match statements.get(first) {
-                Some(first) => problem.note(first.keyword, "the first one is here"),
-                None => problem,
-            });
-        }
+    /// Notes where a listener listens. Two on one address would share its connections at random.
+    pub(super) fn listens(&mut self, listen: &Listen, keyword: Span) {
+        let Some((_, first)) = self.listening.iter().find(|(other, _)| other == listen) else {
+            self.listening.push((listen.clone(), keyword));
+            return;
+        };
+        let shown = match listen {
+            Listen::Inet(address) => address.to_string(),
+            Listen::Unix(path) | Listen::Received(path) => path.display().to_string(),
+        };
+        let problem = Problem::error(keyword, format!("a second listener on {shown}"));
+        self.findings.push(problem.note(*first, "the first one is here"));
     }
 }
 

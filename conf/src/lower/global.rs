@@ -11,6 +11,9 @@ use std::path::PathBuf;
 /// Labels and the place of each.
 type Labels = HashMap<String, Span>;
 
+/// Bytes of a line at most: those of a whole head, which the engine holds in one page.
+const LINE_MAX: u32 = 16 * 1024;
+
 impl Lowering<'_> {
     pub(super) fn config(&mut self, tree: &[Statement]) -> Config {
         let mut config = Config { global: Global::default(), listeners: Vec::new(), services: Vec::new() };
@@ -44,7 +47,6 @@ impl Lowering<'_> {
             listener.log_level = log_level;
         }
         self.use_named_backends(&mut config);
-        self.check_addresses(tree, &config.listeners);
         self.check_worker_counts(tree);
         config
     }
@@ -67,7 +69,7 @@ impl Lowering<'_> {
             "TimeOut" => defaults.timeout = statement.time(),
             "ConnTO" => defaults.connect_timeout = statement.time(),
             "WSTimeOut" => defaults.ws_timeout = statement.time(),
-            "LineBufferSize" => defaults.line_max = narrow(statement.number(0), defaults.line_max),
+            "LineBufferSize" => self.defaults.line_max = self.line_max(statement),
             "HeaderOption" => defaults.header_option = header_option(defaults.header_option, statement),
             "Balancer" => defaults.balancer = balancer(statement),
             "RegexType" => {
@@ -77,6 +79,15 @@ impl Lowering<'_> {
             _ => return false,
         }
         true
+    }
+
+    /// `LineBufferSize`, cut to what the engine can hold.
+    pub(super) fn line_max(&mut self, statement: &Statement) -> u32 {
+        let line_max = narrow(statement.number(0), LINE_MAX);
+        if line_max > LINE_MAX {
+            self.warn(statement.place(0), format!("{LINE_MAX} bytes are taken: a whole head is no longer"));
+        }
+        line_max.min(LINE_MAX)
     }
 
     fn setting(&mut self, statement: &Statement, global: &mut Global) {

@@ -4,7 +4,6 @@ use super::Lowering;
 use super::pattern::Default;
 use crate::diag::Problem;
 use crate::model::HeaderRule;
-use crate::source::Span;
 use crate::tree::Statement;
 
 /// Headers that say where a message ends: a rule that set them would break every request.
@@ -31,7 +30,7 @@ impl Lowering<'_> {
             self.warn(place, format!("setting {name} has no effect: this header ends at the proxy"));
             return None;
         }
-        let value = self.constant(value, place)?;
+        let value = self.expansions(value, place)?;
         Some(HeaderRule::Set { name: name.to_owned(), value })
     }
 
@@ -45,59 +44,6 @@ impl Lowering<'_> {
         let mut pattern = self.pattern(statement, default)?;
         pattern.ignore_case |= always_ignore_case;
         Some(HeaderRule::Delete(pattern))
-    }
-
-    /// A text in which nothing is to be expanded, with `$$` and `$%` read; none if something is.
-    fn constant(&mut self, text: &str, place: Span) -> Option<String> {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find(['$', '%']) {
-            let (before, sign) = rest.split_at(at);
-            out.push_str(before);
-            let (read, length) = match expansion(sign.as_bytes()) {
-                Expansion::Sign(read) => (read, 2),
-                Expansion::Escape => (&sign[..1], 1),
-                Expansion::None => {
-                    let problem =
-                        Problem::warning(place, format!("the {} expands to nothing known", &sign[..1]));
-                    self.findings.push(
-                        problem.help("it is taken as it stands; write $$ for a dollar, $% for a percent"),
-                    );
-                    (&sign[..1], 1)
-                }
-                Expansion::Known => {
-                    let problem = Problem::error(place, "expansions in headers are not supported yet");
-                    self.findings.push(problem.help("write $$ for a dollar and $% for a percent sign"));
-                    return None;
-                }
-            };
-            out.push_str(read);
-            rest = &sign[length..];
-        }
-        out.push_str(rest);
-        Some(out)
-    }
-}
-
-/// What a dollar or percent sign starts (pound.md section 6).
-enum Expansion {
-    /// A sign that is written with two characters.
-    Sign(&'static str),
-    /// `%XX`, which stays as it is.
-    Escape,
-    /// A back-reference or accessor.
-    Known,
-    None,
-}
-
-fn expansion(text: &[u8]) -> Expansion {
-    match text {
-        [b'$', b'$', ..] => Expansion::Sign("$"),
-        [b'$', b'%', ..] => Expansion::Sign("%"),
-        [b'$', b'0'..=b'9' | b'{', ..] | [b'%', b'[', ..] => Expansion::Known,
-        [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => Expansion::Escape,
-        [b'%', b'0'..=b'9', ..] => Expansion::Known,
-        _ => Expansion::None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use super::address::Family;
-use super::global::{header_option, narrow};
+use super::global::header_option;
 use super::pattern::Default;
 use crate::diag::Problem;
 use crate::model::{Listen, Listener, LogLevel, Protocol, RewriteLocation};
@@ -63,7 +63,7 @@ impl Lowering<'_> {
             // Pound's own way to say that there is no limit.
             "MaxRequest" => listener.max_request = statement.number(0).filter(|bytes| *bytes > 0),
             "MaxURI" => listener.max_uri = statement.number(0).and_then(|n| u32::try_from(n).ok()),
-            "LineBufferSize" => listener.line_max = narrow(statement.number(0), listener.line_max),
+            "LineBufferSize" => listener.line_max = self.line_max(statement),
             "SetHeader" | "AddHeader" => listener.header_rules.extend(self.set_header(statement)),
             "DeleteHeader" => listener.header_rules.extend(self.delete_header(statement, false)),
             "HeadRemove" => listener.header_rules.extend(self.delete_header(statement, true)),
@@ -100,37 +100,46 @@ impl Lowering<'_> {
         }
     }
 
+    /// Where a listener listens; what is wrong with it is reported, and then any place will do.
     fn listen(&mut self, statement: &Statement) -> Listen {
-        let block = statement.block();
-        let given = |name| super::find(block, name).filter(|inner| inner.sound);
-        let (address, port, from) = (given("Address"), given("Port"), given("SocketFrom"));
+        let found = self.listening_place(statement);
+        if let Some(listen) = &found {
+            self.listens(listen, statement.keyword);
+        }
+        found.unwrap_or(Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))))
+    }
+
+    fn listening_place(&mut self, statement: &Statement) -> Option<Listen> {
+        let [address, port, from] =
+            ["Address", "Port", "SocketFrom"].map(|name| super::find(statement.block(), name));
         if let Some(from) = from {
             for other in [address, port].into_iter().flatten() {
                 let text = format!("{} cannot stand beside SocketFrom", other.row.name);
                 let problem = Problem::error(other.keyword, text);
                 self.findings.push(problem.note(from.keyword, "which is here"));
             }
-            let path = from.text(0).unwrap_or("");
-            return Listen::Received(self.socket_path(path, from.place(0)));
+            return Some(Listen::Received(self.socket_path(from.text(0)?, from.place(0))));
         }
-        let number = port.and_then(|port| self.port(port)).unwrap_or(80);
-        let unspecified = Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number)));
-        let Some((text, place)) = address.and_then(|address| Some((address.text(0)?, address.place(0))))
-        else {
-            return unspecified;
+        let number = match port {
+            Some(port) => self.port(port)?,
+            None => 80,
         };
+        let Some(address) = address else {
+            return Some(Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number))));
+        };
+        let (text, place) = (address.text(0)?, address.place(0));
         if text.contains('/') {
             if let Some(port) = port {
                 let problem = Problem::error(port.keyword, "a UNIX socket has no port");
                 self.findings.push(problem.note(place, "this is the path of one"));
             }
-            return Listen::Unix(self.socket_path(text, place));
+            return Some(Listen::Unix(self.socket_path(text, place)));
         }
         match self.look_up(text, number, Family::Any) {
-            Ok(found) => Listen::Inet(found),
+            Ok(found) => Some(Listen::Inet(found)),
             Err(reason) => {
                 self.error(place, format!("cannot look up {text}: {reason}"));
-                unspecified
+                None
             }
         }
     }

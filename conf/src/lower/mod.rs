@@ -6,6 +6,7 @@ mod acl;
 mod address;
 mod backend;
 mod control;
+mod expansion;
 mod global;
 mod header;
 mod listener;
@@ -19,7 +20,7 @@ mod session;
 use crate::Options;
 use crate::diag::{Findings, Problem};
 use crate::grammar::{Repeat, Row, Status};
-use crate::model::{Balancer, Config, Flavour, HeaderOption};
+use crate::model::{Balancer, Config, Flavour, HeaderOption, Listen};
 use crate::source::Span;
 use crate::tree::{Inner, Statement};
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findin
         acls: HashMap::new(),
         backends: backend::Named::new(tree),
         services: address::Services::default(),
+        listening: Vec::new(),
     };
     lowering.config(tree)
 }
@@ -45,6 +47,8 @@ struct Lowering<'a> {
     acls: HashMap<String, acl::Named>,
     backends: backend::Named,
     services: address::Services,
+    /// Where listeners listen, and the statement of each.
+    listening: Vec<(Listen, Span)>,
 }
 
 /// What global directives set for what follows them.
@@ -94,7 +98,9 @@ impl Lowering<'_> {
             if !self.supported(statement) {
                 continue;
             }
-            if let Some(before) = seen.insert(statement.row, statement) {
+            if statement.sound
+                && let Some(before) = seen.insert(statement.row, statement)
+            {
                 self.repeated(before, statement);
             }
             if statement.sound || !matches!(statement.inner, Inner::None) {
@@ -109,13 +115,13 @@ impl Lowering<'_> {
             self.error(statement.keyword, format!("{} is not supported yet", statement.word));
             return false;
         }
-        let refused: Vec<Span> =
-            statement.switches.iter().filter(|s| !s.switch.works()).map(|s| s.span).collect();
+        let mut supported = true;
         for switched in statement.switches.iter().filter(|switched| !switched.switch.works()) {
             let option = switched.switch.spellings().first().copied().unwrap_or_default();
             self.error(switched.span, format!("{option} is not supported yet"));
+            supported = false;
         }
-        refused.is_empty()
+        supported
     }
 
     fn repeated(&mut self, before: &Statement, now: &Statement) {

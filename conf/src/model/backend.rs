@@ -26,7 +26,7 @@ pub enum BackendKind {
     Redirect {
         /// 301, 302, 303, 307 or 308.
         code: u16,
-        /// The URL as written; pound.md section 9 says what is appended.
+        /// The URL; it may hold expansions (pound.md section 6), and section 9 says what is appended.
         url: String,
     },
     /// An answer made here.

@@ -69,7 +69,7 @@ pub enum HeaderRule {
     Set {
         /// Field name as written.
         name: String,
-        /// Field value.
+        /// Field value; it may hold expansions (pound.md section 6).
         value: String,
     },
     /// Remove each field whose whole line `Name: value` matches.

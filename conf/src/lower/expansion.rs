@@ -1,0 +1,165 @@
+//! Texts with expansions: checked here, expanded by the engine for each request (pound.md section 6).
+
+use super::Lowering;
+use crate::diag::Problem;
+use crate::source::Span;
+
+/// Accessors without an argument, with one that is optional, and with one that is not.
+const BARE: [&str; 5] = ["url", "path", "query", "host", "port"];
+const ADDRESS: &str = "remoteip";
+const NAMED: [&str; 2] = ["param", "header"];
+
+/// Accessors that Pound has and the engine has not yet; it would copy them as they stand.
+const LATER: [&str; 2] = ["user", "const"];
+
+/// What is wrong with a text.
+enum Fault {
+    /// It can never be expanded: Pound would answer each request with 500.
+    Wrong(&'static str),
+    Later(&'static str),
+}
+
+impl Lowering<'_> {
+    /// A text for the engine to expand; none when it cannot be, which is reported.
+    ///
+    /// A `%` that starts nothing becomes `$%`, which stands for it: Pound before 4.6 took such texts as they were.
+    pub(super) fn expansions(&mut self, text: &str, place: Span) -> Option<String> {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find(['$', '%']) {
+            let (before, sign) = rest.split_at(at);
+            out.push_str(before);
+            let length = match read(sign) {
+                Ok(Part::Known(length)) => length,
+                Ok(Part::Unknown(length)) => {
+                    let shown = sign.get(..length).unwrap_or(sign);
+                    let problem = Problem::warning(place, format!("{shown} is no known expansion"));
+                    self.findings.push(problem.help("it is sent as it stands"));
+                    length
+                }
+                Ok(Part::Stray) => {
+                    let problem = Problem::warning(place, "a % that starts no expansion");
+                    self.findings.push(problem.help("write $% for a percent sign"));
+                    out.push('$');
+                    1
+                }
+                Err(Fault::Wrong(why)) => {
+                    self.error(place, format!("bad expansion: {why}"));
+                    return None;
+                }
+                Err(Fault::Later(what)) => {
+                    self.error(place, format!("{what} is not supported yet"));
+                    return None;
+                }
+            };
+            let (expansion, after) = sign.split_at(length.min(sign.len()));
+            out.push_str(expansion);
+            rest = after;
+        }
+        out.push_str(rest);
+        Some(out)
+    }
+}
+
+/// What a dollar or percent sign starts, and how many bytes it takes.
+enum Part {
+    Known(usize),
+    Unknown(usize),
+    Stray,
+}
+
+fn read(text: &str) -> Result<Part, Fault> {
+    match text.as_bytes() {
+        [b'$', b'$' | b'%', ..] => Ok(Part::Known(2)),
+        [b'$', b'0'..=b'9' | b'{', ..] => reference(text),
+        // A plain dollar is common in texts of all ages and means itself.
+        [b'$', ..] => Ok(Part::Known(1)),
+        [_, high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => Ok(Part::Known(3)),
+        [_, b'0'..=b'9' | b'{', ..] => reference(text),
+        [_, b'[', ..] => accessor(text),
+        _ => Ok(Part::Stray),
+    }
+}
+
+/// `$N`, `$N(M)`, `${N}`, `${N(M)}` and the same with `%`.
+fn reference(text: &str) -> Result<Part, Fault> {
+    let bytes = text.as_bytes();
+    let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let braced = bytes.get(1) == Some(&b'{');
+    let mut at = 1 + usize::from(braced);
+    let group = digits(at);
+    if group == 0 {
+        return Err(Fault::Wrong("the number of a group is missing"));
+    }
+    at += group;
+    if bytes.get(at) == Some(&b'(') {
+        match bytes.get(at + 1) {
+            Some(b'0'..=b'9') => {
+                at += 1 + digits(at + 1);
+                if bytes.get(at) != Some(&b')') {
+                    return Err(Fault::Wrong("a parenthesis is not closed"));
+                }
+                at += 1;
+            }
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_') => return Err(Fault::Later("a reference to a tag")),
+            _ if braced => return Err(Fault::Wrong("the number of a match is missing")),
+            _ => {}
+        }
+    }
+    if braced {
+        if bytes.get(at) != Some(&b'}') {
+            return Err(Fault::Wrong("a brace is not closed"));
+        }
+        at += 1;
+    }
+    Ok(Part::Known(at))
+}
+
+/// `%[NAME]` and `%[NAME ARGUMENT]`.
+fn accessor(text: &str) -> Result<Part, Fault> {
+    let Some(end) = text.find(']') else {
+        return Err(Fault::Wrong("a bracket is not closed"));
+    };
+    let inner = &text[2..end];
+    let (name, argument) = inner.split_once(' ').unwrap_or((inner, ""));
+    let argument = argument.trim();
+    if let Some(later) = LATER.into_iter().find(|later| *later == name) {
+        return Err(Fault::Later(if later == "user" { "%[user]" } else { "%[const]" }));
+    }
+    let known = (BARE.contains(&name) && argument.is_empty())
+        || (name == ADDRESS && matches!(argument, "" | "0" | "1"))
+        || (NAMED.contains(&name) && !argument.is_empty());
+    Ok(if known { Part::Known(end + 1) } else { Part::Unknown(end + 1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(text: &str) -> Option<usize> {
+        match read(text) {
+            Ok(Part::Known(length)) => Some(length),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn expansions_are_recognised_with_their_length() {
+        for text in ["$1", "$12", "$0(3)", "${1}", "${1(2)}", "%1", "%41", "$$", "$%", "%[url]", "%[param a]"]
+        {
+            assert_eq!(length(&format!("{text}.")), Some(text.len()), "{text}");
+        }
+        assert_eq!(length("$1(.)"), Some(2), "a parenthesis without a number is text");
+        assert_eq!(length("$x"), Some(1), "a plain dollar is text");
+    }
+
+    #[test]
+    fn what_cannot_be_expanded_is_refused() {
+        for text in ["${", "${x}", "${1", "$1(2", "${1(}", "%[url", "$1(tag)", "%[user]", "%[const a]"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert!(matches!(read("% "), Ok(Part::Stray)));
+        assert!(matches!(read("%[what]"), Ok(Part::Unknown(7))));
+        assert!(matches!(read("%[param]"), Ok(Part::Unknown(8))));
+    }
+}
