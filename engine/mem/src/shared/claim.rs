@@ -1,7 +1,7 @@
 //! Which identity has which row. A row keeps its number, and with it all that is known about its tenant, for as long
 //! as each generation claims it again: so a reload forgets nothing.
 //!
-//! Only the supervisor claims and sweeps. A claim looks through the tags in use, 32 bytes each; at the cap of 4096
+//! Only the supervisor claims and sweeps. A claim looks through the tags in use, 24 bytes each; at the cap of 4096
 //! rows, claiming all of them reads some hundreds of megabytes of cache, tens of milliseconds, once per reload.
 
 use super::layout::Tag;
@@ -58,7 +58,6 @@ impl<'a> Claims<'a> {
         tag.identity[0].store(wanted[0], Relaxed);
         tag.identity[1].store(wanted[1], Relaxed);
         tag.generation.store(generation, Relaxed);
-        tag.born.store(generation, Relaxed);
         Some(Claim::New(row as u32))
     }
 
@@ -66,11 +65,6 @@ impl<'a> Claims<'a> {
     pub(super) fn open(&self, row: u32) {
         self.tags[row as usize].used.store(1, Release);
         self.peak.fetch_max(row + 1, Release);
-    }
-
-    /// The generation that claimed this row first.
-    pub(super) fn born(&self, row: u32) -> u32 {
-        self.tags[row as usize].born.load(Relaxed)
     }
 
     /// Frees all rows that were last claimed before the generation `keep`, telling `freed` of each.
@@ -98,13 +92,8 @@ mod tests {
 
     /// Tags for `rows` rows, and their peak.
     fn table(rows: usize) -> (Vec<Tag>, AtomicU32) {
-        let tag = |_| Tag {
-            identity: Default::default(),
-            generation: AtomicU32::new(0),
-            born: AtomicU32::new(0),
-            used: AtomicU32::new(0),
-            reserved: AtomicU32::new(0),
-        };
+        let tag =
+            |_| Tag { identity: Default::default(), generation: AtomicU32::new(0), used: AtomicU32::new(0) };
         ((0..rows).map(tag).collect(), AtomicU32::new(0))
     }
 
@@ -126,7 +115,6 @@ mod tests {
         assert_eq!(claim(&claims, "a", 1), Some((true, 0)));
         assert_eq!(claim(&claims, "b", 1), Some((true, 1)));
         assert_eq!(claim(&claims, "b", 2), Some((false, 1)));
-        assert_eq!((claims.born(0), claims.born(1)), (1, 1));
     }
 
     #[test]

@@ -103,12 +103,6 @@ impl<'a> Backends<'a> {
         self.segment.claims(Kind::Backend).sweep(keep, |row| self.forget_sessions(BackendId(row)));
     }
 
-    /// The generation that claimed this row first: what the configuration says about a start applies then.
-    #[must_use]
-    pub fn born(&self, id: BackendId) -> u32 {
-        self.segment.claims(Kind::Backend).born(id.0)
-    }
-
     /// Is it alive, is it switched off?
     #[inline]
     #[must_use]
@@ -308,7 +302,7 @@ mod tests {
         assert_eq!(backends.claim("b", 3), Some(id));
         assert_eq!(backends.status(id), Status { alive: true, disabled: false });
         assert_eq!((backends.connections(id), backends.stats(id)), (0, Stats::default()));
-        assert_eq!((backends.failures(id), backends.since(id), backends.born(id)), (0, 0, 3));
+        assert_eq!((backends.failures(id), backends.since(id)), (0, 0));
     }
 
     #[test]

@@ -73,11 +73,8 @@ pub(super) struct Tag {
     pub(super) identity: [AtomicU64; 2],
     /// The generation that claimed it last.
     pub(super) generation: AtomicU32,
-    /// The generation that claimed it first.
-    pub(super) born: AtomicU32,
     /// 1 while the row is in use.
     pub(super) used: AtomicU32,
-    pub(super) reserved: AtomicU32,
 }
 
 /// What all processes know about one backend.
@@ -132,7 +129,7 @@ pub(super) struct MemberRow {
 
 const _: () = assert!(size_of::<Header>() == 192);
 const _: () = assert!(offset_of!(Header, epoch) == 128);
-const _: () = assert!(size_of::<Tag>() == 32);
+const _: () = assert!(size_of::<Tag>() == 24);
 const _: () = assert!(size_of::<BackendRow>() == 64);
 const _: () = assert!(size_of::<BackendCell>() == 32);
 const _: () = assert!(size_of::<ServiceRow>() == 64);

@@ -56,12 +56,6 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// The generation that claimed this row first: what the configuration says about a start applies then.
-    #[must_use]
-    pub fn born(&self, id: ServiceId) -> u32 {
-        self.segment.claims(Kind::Service).born(id.0)
-    }
-
     /// Takes the next position of the round robin: each number goes to one caller of all processes.
     #[inline]
     #[must_use = "a position that nobody uses leaves a gap in the round"]
@@ -112,11 +106,10 @@ mod tests {
         services.set_disabled(id, true);
         assert_eq!(services.claim("a", 2), Some(id));
         assert!(services.disabled(id));
-        assert_eq!(services.born(id), 1);
         assert_eq!(services.claim("b", 3), None);
         services.sweep(3);
         assert_eq!(services.claim("b", 3), Some(id));
         assert!(!services.disabled(id));
-        assert_eq!((services.next(id), services.born(id)), (0, 3));
+        assert_eq!(services.next(id), 0);
     }
 }

@@ -118,7 +118,6 @@ pub(super) enum Look {
 
 /// A copy of a session, for those who go through the table.
 pub(super) struct Session {
-    pub(super) service: ServiceId,
     pub(super) backend: BackendId,
     pub(super) era: u32,
     pub(super) expiry_ms: u64,
@@ -163,7 +162,8 @@ impl<W: Word> Bucket<W> {
         Look::Torn
     }
 
-    /// The state once more, after all words that were read before.
+    /// The state once more, after all words that were read before. If one of them came from a later writer, then the
+    /// fence here pairs with the one behind which it wrote (`Table::put`), and this sees that the entry was taken.
     #[inline]
     fn again(&self, way: usize) -> State {
         W::fence(Acquire);
@@ -228,29 +228,27 @@ impl<W: Word> Bucket<W> {
         state
     }
 
-    /// Calls `each` with a copy of every session.
-    pub(super) fn for_each(&self, mut each: impl FnMut(&Session)) {
+    /// Calls `each` with a copy of every session of the services that `wanted` says yes to.
+    pub(super) fn for_each(&self, wanted: impl Fn(ServiceId) -> bool, mut each: impl FnMut(&Session)) {
         for way in 0..WAYS {
-            if let Some((_, session)) = self.session(way) {
+            if let Some((_, session)) = self.session(way, &wanted) {
                 each(&session);
             }
         }
     }
 
-    /// Frees the sessions that `gone` says yes to.
-    pub(super) fn free_if(&self, gone: impl Fn(&Session) -> bool) {
+    /// Frees the sessions of the services that `gone` says yes to.
+    pub(super) fn free_if(&self, gone: impl Fn(ServiceId) -> bool) {
         for way in 0..WAYS {
-            if let Some((state, session)) = self.session(way)
-                && gone(&session)
-            {
+            if let Some((state, _)) = self.session(way, &gone) {
                 // If it changed meanwhile it is another session, and newer than the question.
                 self.swap(way, state, state.freed());
             }
         }
     }
 
-    /// A copy of the session in this entry, if it holds still for so long.
-    fn session(&self, way: usize) -> Option<(State, Session)> {
+    /// A copy of the session in this entry, if its service is wanted and it holds still for so long.
+    fn session(&self, way: usize, wanted: impl Fn(ServiceId) -> bool) -> Option<(State, Session)> {
         let entry = &self.entries[way];
         for _ in 0..LOOKS {
             let state = self.state(way);
@@ -259,6 +257,13 @@ impl<W: Word> Bucket<W> {
             }
             let reading = self.read(way, state);
             let label = entry.label.load(Relaxed);
+            let service = ServiceId((label >> 32) as u32);
+            if !wanted(service) {
+                if self.again(way) == state {
+                    return None;
+                }
+                continue;
+            }
             let mut key = [0; KEY_WORDS * 8];
             for (bytes, word) in key.chunks_exact_mut(8).zip(&entry.key) {
                 bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
@@ -267,7 +272,6 @@ impl<W: Word> Bucket<W> {
                 return Some((
                     state,
                     Session {
-                        service: ServiceId((label >> 32) as u32),
                         backend: reading.backend,
                         era: reading.era,
                         expiry_ms: reading.expiry.ms(),

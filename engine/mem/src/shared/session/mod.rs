@@ -132,7 +132,7 @@ impl<'a> Sessions<'a> {
     /// Ends all sessions of the services whose place in `gone` is true.
     pub(super) fn forget_services(&self, gone: &[bool]) {
         for bucket in self.segment.session_buckets() {
-            bucket.free_if(|session| gone.get(session.service.0 as usize).is_some_and(|gone| *gone));
+            bucket.free_if(|service| gone.get(service.0 as usize).is_some_and(|gone| *gone));
         }
     }
 
@@ -140,13 +140,14 @@ impl<'a> Sessions<'a> {
     /// ones too. Sessions that come or go meanwhile may or may not be among them.
     pub fn for_each(&self, service: ServiceId, mut each: impl FnMut(&[u8], BackendId, u64)) {
         for bucket in self.segment.session_buckets() {
-            bucket.for_each(|session| {
-                if session.service == service
-                    && self.segment.backends().era(session.backend) == Some(session.era)
-                {
-                    each(session.key(), session.backend, session.expiry_ms);
-                }
-            });
+            bucket.for_each(
+                |of| of == service,
+                |session| {
+                    if self.segment.backends().era(session.backend) == Some(session.era) {
+                        each(session.key(), session.backend, session.expiry_ms);
+                    }
+                },
+            );
         }
     }
 }

@@ -109,11 +109,14 @@ impl World {
     /// The backends of all full entries of this key.
     fn entries(&self, key: u32) -> Vec<u32> {
         let mut found = Vec::new();
-        self.bucket[0].for_each(|session| {
-            if session.key() == key.to_le_bytes() {
-                found.push(session.backend.0);
-            }
-        });
+        self.bucket[0].for_each(
+            |_| true,
+            |session| {
+                if session.key() == key.to_le_bytes() {
+                    found.push(session.backend.0);
+                }
+            },
+        );
         found
     }
 
@@ -284,10 +287,13 @@ fn a_reader_never_finds_the_backend_of_another_key() {
         }
         writers.into_iter().for_each(|thread| thread.join().unwrap());
         let mut sessions = 0;
-        world.bucket[0].for_each(|session| {
-            assert_eq!(session.key(), session.backend.0.to_le_bytes());
-            sessions += 1;
-        });
+        world.bucket[0].for_each(
+            |_| true,
+            |session| {
+                assert_eq!(session.key(), session.backend.0.to_le_bytes());
+                sessions += 1;
+            },
+        );
         assert!((6..=8).contains(&sessions), "each writer evicts one at most");
     });
 }
@@ -362,6 +368,7 @@ fn a_late_hit_does_not_touch_the_next_tenant() {
         world.table().remove(&probe(7));
         world.table().put(&probe(8), BackendId(2), short, owner(2), Mode::Keep);
         hitting.join().unwrap();
-        world.bucket[0].for_each(|session| assert_eq!((session.backend.0, session.expiry_ms), (2, 3_000)));
+        world.bucket[0]
+            .for_each(|_| true, |session| assert_eq!((session.backend.0, session.expiry_ms), (2, 3_000)));
     });
 }
