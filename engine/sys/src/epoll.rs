@@ -168,8 +168,9 @@ impl EpollRing {
             // SAFETY: null pointers are allowed: the address is not asked for.
             match check(unsafe { libc::accept4(fd.0, ptr::null_mut(), ptr::null_mut(), flags) }) {
                 Ok(accepted) => {
-                    *self.file(Fd(accepted)) = File::fresh(self.file(Fd(accepted)).queued);
-                    into.push(Completion { token, outcome: Outcome::Accepted(Fd(accepted)), more: true });
+                    let accepted = Fd(accepted);
+                    *self.file(accepted) = File::connection(self.file(accepted).queued);
+                    into.push(Completion { token, outcome: Outcome::Accepted(accepted), more: true });
                 }
                 Err(error) => match Errno::of(&error) {
                     Errno(libc::EAGAIN) => return,
@@ -216,9 +217,10 @@ impl EpollRing {
                 // SAFETY: the kernel has just written so many bytes there.
                 unsafe { page.set_filled(count as usize) };
                 let file = self.file(fd);
-                // Less than was room for: the socket is empty, and what comes later makes an edge of its own. Not so
+                // Less than was room for: the stream is empty, and what comes later makes an edge of its own. Not so
                 // after a hang-up, whose edge has come already and which only a receive of 0 bytes tells.
-                file.readable = count as usize == room || file.hung_up;
+                let drained = file.stream && (count as usize) < room && !file.hung_up;
+                file.readable = !drained;
                 into.push(Completion { token, outcome: Outcome::Received(page), more: true });
                 continue;
             }
@@ -340,7 +342,7 @@ impl Ring for EpollRing {
 
     fn socket(&mut self, to: &Address) -> io::Result<Fd> {
         let fd = Fd(socket::outgoing(to)?.into_raw_fd());
-        *self.file(fd) = File::fresh(self.file(fd).queued);
+        *self.file(fd) = File::connection(self.file(fd).queued);
         Ok(fd)
     }
 

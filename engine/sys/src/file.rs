@@ -26,6 +26,9 @@ pub(crate) struct File {
     pub(crate) writable: bool,
     /// The peer has ended or broken the stream: no further edge will come for reading.
     pub(crate) hung_up: bool,
+    /// It is a stream of bytes, in which a short receive means that there is no more now. A socket of messages, such as
+    /// the one that orders come by, must be read until it says so.
+    pub(crate) stream: bool,
     /// It is in the ring's list of descriptors to try.
     pub(crate) queued: bool,
     pub(crate) accept: Option<Token>,
@@ -50,6 +53,7 @@ impl File {
             readable: false,
             writable: true,
             hung_up: false,
+            stream: false,
             queued,
             accept: None,
             connect: None,
@@ -58,6 +62,11 @@ impl File {
             poll_read: None,
             poll_write: None,
         }
+    }
+
+    /// As `fresh`, for a connection of ours.
+    pub(crate) fn connection(queued: bool) -> File {
+        File { stream: true, ..File::fresh(queued) }
     }
 
     /// Learns from an event of epoll.

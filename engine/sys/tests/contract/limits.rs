@@ -258,36 +258,6 @@ impl Script for WaitsNoLongerThanAsked {
     }
 }
 
-/// A ring that goes away in the middle of everything gives every page back; see `finish`.
-pub(crate) struct DroppingEndsEverything;
-impl Script for DroppingEndsEverything {
-    fn run<R: Ring, O: Outside>(bench: &mut Bench<R, O>) {
-        let (listener, address) = bench.outside.listener();
-        bench.ring.accept(listener, token(ACCEPT, 0));
-        let mut open = Vec::new();
-        for slot in 0..20 {
-            let far = bench.outside.connect(&address);
-            let fd = bench.accepted(listener, token(ACCEPT, 0));
-            bench.ring.receive(fd, token(RECEIVE, slot));
-            open.push((fd, far));
-        }
-        bench.turn();
-        // On the simulation what is left open is a leak, so it is ended by hand there; dropping is for kernels.
-        for (slot, (fd, far)) in open.into_iter().enumerate() {
-            if slot % 2 == 0 {
-                bench.outside.close(far);
-                let end = bench.receive_end(fd, token(RECEIVE, slot as u32));
-                assert!(matches!(end, Outcome::Eof), "{end:?}");
-            } else {
-                bench.stop(token(RECEIVE, slot as u32));
-            }
-            bench.ring.close(fd, false);
-        }
-        bench.stop(token(ACCEPT, 0));
-        bench.turn();
-    }
-}
-
 /// More operations than any queue holds can be started between two waits.
 pub(crate) struct ManyOperationsInOneTurn;
 impl Script for ManyOperationsInOneTurn {

@@ -106,6 +106,5 @@ contract! {
     no_buffers_and_recovery: limits::NoBuffersAndRecovery;
     polls: limits::Polls;
     waits_no_longer_than_asked: limits::WaitsNoLongerThanAsked;
-    dropping_ends_everything: limits::DroppingEndsEverything;
     many_operations_in_one_turn: limits::ManyOperationsInOneTurn;
 }
