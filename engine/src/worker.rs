@@ -270,6 +270,15 @@ impl<'p, R: Ring> Worker<'p, R> {
     }
 }
 
+impl<R: Ring> Drop for Worker<'_, R> {
+    fn drop(&mut self) {
+        for pipe in std::mem::take(&mut self.pipes) {
+            self.ring.close(pipe.read, false);
+            self.ring.close(pipe.write, false);
+        }
+    }
+}
+
 fn address(backend: &BackendPlan) -> Option<Address> {
     match &backend.kind {
         BackendKind::Server { address: model::Address::Inet(address), .. } => Some(Address::Inet(*address)),

@@ -4,6 +4,8 @@
 
 pub mod outcome;
 pub mod pick;
+#[cfg(test)]
+mod sample;
 pub mod session;
 
 pub use outcome::connect_failed;

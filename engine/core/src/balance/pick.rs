@@ -231,3 +231,164 @@ impl Candidates<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::connect_failed;
+    use crate::balance::sample::Fleet;
+    use crate::route::sample::{redirect, server};
+    use ounce_conf::model::Backend;
+    use std::collections::BTreeMap;
+
+    fn servers(weights: &[u16]) -> Vec<Backend> {
+        weights.iter().zip(1..).map(|(&weight, last)| server(&format!("10.0.0.{last}:80"), weight)).collect()
+    }
+
+    fn ix(picked: Option<BackendIx>) -> Option<u32> {
+        picked.map(|backend| backend.0)
+    }
+
+    #[test]
+    fn positions_of_any_size_are_remembered() {
+        let mut tried = Tried::new();
+        for position in [0, 63, 64, 200] {
+            assert!(!tried.contains(position));
+            tried.insert(position);
+            tried.insert(position);
+            assert!(tried.contains(position));
+        }
+        assert_eq!(tried.len(), 4);
+        assert_eq!(tried.iter().collect::<Vec<_>>(), [0, 63, 64, 200]);
+        tried.clear();
+        assert!(tried.is_empty() && !tried.contains(63) && !tried.contains(200));
+    }
+
+    /// 1000 requests over 10 equal backends give exactly 100 each, whichever of 7 workers takes them.
+    #[test]
+    fn equal_shares_are_exact_over_all_workers() {
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&[5; 10]), Vec::new());
+        let shares = fleet.shares(1000, 7);
+        assert_eq!(shares, (0..10).map(|ix| (ix, 100)).collect::<BTreeMap<_, _>>());
+    }
+
+    #[test]
+    fn weighted_shares_are_exact_in_every_cycle() {
+        for (weights, cycle) in [(&[2_u16, 8][..], 10), (&[1, 2, 3, 3], 9), (&[65_535, 1, 7], 65_543)] {
+            let fleet = Fleet::new(Balancer::Iwrr, servers(weights), Vec::new());
+            for _ in 0..2 {
+                let shares = fleet.shares(cycle, 3);
+                let expected: BTreeMap<u32, u32> =
+                    weights.iter().zip(0..).map(|(&weight, ix)| (ix, u32::from(weight))).collect();
+                assert_eq!(shares, expected);
+            }
+        }
+    }
+
+    /// Round r holds the backends of weight above r, in file order.
+    #[test]
+    fn turns_are_interleaved() {
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&[1, 3, 2]), Vec::new());
+        let turns: Vec<u32> = (0..12).map(|_| ix(fleet.pick()).expect("a backend")).collect();
+        assert_eq!(turns, [0, 1, 2, 1, 2, 1, 0, 1, 2, 1, 2, 1]);
+    }
+
+    /// The rule itself, walked step by step, against the shortcut over distinct weights.
+    #[test]
+    fn the_shortcut_agrees_with_the_rule() {
+        let weights = [7_u16, 1, 12, 7, 3, 12, 1];
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&weights), Vec::new());
+        let rule = (0..12_u16).flat_map(|round| {
+            weights.iter().zip(0..).filter(move |&(&weight, _)| round < weight).map(|(_, ix)| ix)
+        });
+        for (turn, expected) in rule.enumerate() {
+            assert_eq!(ix(fleet.pick()), Some(expected), "turn {turn}");
+        }
+    }
+
+    /// Workers that run at the same time share one position: threads stand in for processes.
+    #[test]
+    fn shares_stay_exact_when_workers_race() {
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&[2, 8, 5, 5]), Vec::new());
+        let counts: Vec<BTreeMap<u32, u32>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| fleet.shares(1000, 1))).collect();
+            workers.into_iter().map(|worker| worker.join().expect("a worker")).collect()
+        });
+        let mut sum = BTreeMap::new();
+        for (ix, count) in counts.into_iter().flatten() {
+            *sum.entry(ix).or_insert(0) += count;
+        }
+        assert_eq!(sum, BTreeMap::from([(0, 400), (1, 1600), (2, 1000), (3, 1000)]));
+    }
+
+    #[test]
+    fn more_than_64_backends_are_balanced_too() {
+        let weights: Vec<u16> = (0..150).map(|n| 1 + n % 3).collect();
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&weights), Vec::new());
+        let shares = fleet.shares(300, 1);
+        assert_eq!(shares.len(), 150);
+        assert!(shares.iter().all(|(&ix, &count)| count == 1 + ix % 3));
+    }
+
+    #[test]
+    fn random_draws_follow_the_weights() {
+        let fleet = Fleet::new(Balancer::Random, servers(&[1, 3]), Vec::new());
+        let drawn: Vec<u32> =
+            (0..8).map(|random| ix(fleet.pick_with(&Tried::new(), random)).expect("a backend")).collect();
+        assert_eq!(drawn, [0, 1, 1, 1, 0, 1, 1, 1]);
+        assert!(fleet.pick_with(&Tried::new(), u64::MAX).is_some());
+    }
+
+    #[test]
+    fn dead_disabled_and_tried_backends_are_skipped() {
+        for balancer in [Balancer::Random, Balancer::Iwrr] {
+            let fleet = Fleet::new(balancer, servers(&[5, 5, 5, 5]), Vec::new());
+            assert!(connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1));
+            fleet.segment.backends().set_disabled(fleet.id(1), true);
+            let mut tried = Tried::new();
+            tried.insert(2);
+            for random in 0..8 {
+                assert_eq!(ix(fleet.pick_with(&tried, random)), Some(3));
+            }
+            tried.insert(3);
+            assert_eq!(fleet.pick_with(&tried, 0), None);
+        }
+    }
+
+    #[test]
+    fn emergencies_answer_only_while_no_regular_backend_can() {
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&[5, 5]), vec![redirect("http://sorry.example")]);
+        assert!((0..20).all(|_| ix(fleet.pick()) != Some(2)));
+        connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1);
+        assert!((0..20).all(|_| ix(fleet.pick()) == Some(1)));
+        connect_failed(&fleet.plan, &fleet.segment, BackendIx(1), 1);
+        assert!((0..20).all(|_| ix(fleet.pick()) == Some(2)));
+        assert!(fleet.segment.backends().revive(fleet.id(1), 2));
+        assert!((0..20).all(|_| ix(fleet.pick()) == Some(1)));
+        fleet.segment.backends().set_disabled(fleet.id(1), true);
+        fleet.segment.backends().set_disabled(fleet.id(2), true);
+        assert_eq!(fleet.pick(), None);
+    }
+
+    #[test]
+    fn redirects_never_die() {
+        let fleet = Fleet::new(Balancer::Iwrr, vec![redirect("http://new.example")], Vec::new());
+        assert!(!connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1));
+        assert_eq!(ix(fleet.pick()), Some(0));
+    }
+
+    #[test]
+    fn only_the_first_to_notice_a_death_reports_it() {
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&[5]), Vec::new());
+        assert!(connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1));
+        assert!(!connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 2));
+    }
+
+    /// One regular backend left: its requests leave the shared position alone.
+    #[test]
+    fn a_single_candidate_takes_no_turn() {
+        let fleet = Fleet::new(Balancer::Iwrr, servers(&[5]), Vec::new());
+        assert!(fleet.pick().is_some());
+        assert_eq!(fleet.segment.services().next(ServiceId(fleet.service().row)), 0);
+    }
+}

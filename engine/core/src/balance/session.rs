@@ -128,3 +128,182 @@ fn cookie<'a>(value: &'a [u8], name: &str) -> Option<&'a [u8]> {
         found.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::connect_failed;
+    use crate::balance::pick::Tried;
+    use crate::balance::sample::Fleet;
+    use crate::route::sample::{Sample, response, server};
+    use ounce_conf::model::Backend;
+
+    fn cookie_of(name: &str) -> SessionKind {
+        SessionKind::Cookie(name.to_owned())
+    }
+
+    fn carried(kind: &SessionKind, sample: &Sample) -> Option<String> {
+        key(kind, &sample.request()).map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned())
+    }
+
+    fn learnt(kind: &SessionKind, lines: &[&str]) -> Option<String> {
+        let (head, bytes) = response(lines);
+        learn(kind, &head.fields, &bytes).map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned())
+    }
+
+    #[test]
+    fn each_type_finds_its_key() {
+        let sample = Sample::get(
+            "/shop;rev=1;jsessionid=xyz?sid=42&x=1",
+            &[
+                "Host: h",
+                "Authorization: Basic QTpC",
+                "Cookie: a=1; SID = s1 ; b=2",
+                "Cookie: other=3",
+                "X-User: u7",
+            ],
+        );
+        for (kind, expected) in [
+            (SessionKind::Ip, Some("192.0.2.7")),
+            (SessionKind::Basic, Some("QTpC")),
+            (SessionKind::Url("sid".to_owned()), Some("42")),
+            (SessionKind::Url("none".to_owned()), None),
+            (SessionKind::Parm, Some("jsessionid=xyz")),
+            (cookie_of("sid"), Some("s1")),
+            (cookie_of("OTHER"), Some("3")),
+            (cookie_of("id"), None),
+            (SessionKind::Header("x-user".to_owned()), Some("u7")),
+            (SessionKind::Header("x-none".to_owned()), None),
+        ] {
+            assert_eq!(carried(&kind, &sample).as_deref(), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn requests_without_a_key_have_none() {
+        let sample = Sample::get("/?sid=&;a", &["Host: h", "Cookie: sid=; x", "X-User:"]).over_unix();
+        for kind in [
+            SessionKind::Ip,
+            SessionKind::Basic,
+            SessionKind::Url("sid".to_owned()),
+            SessionKind::Parm,
+            cookie_of("sid"),
+            cookie_of("x"),
+            SessionKind::Header("X-User".to_owned()),
+        ] {
+            assert_eq!(carried(&kind, &sample), None, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn address_keys_name_the_address_without_the_port() {
+        let from = |peer| carried(&SessionKind::Ip, &Sample::get("/", &["Host: h"]).from(peer));
+        assert_eq!(from("[2001:db8::1]:999").as_deref(), Some("[2001:db8::1]"));
+        assert_eq!(from("[::ffff:192.0.2.1]:999").as_deref(), Some("192.0.2.1"));
+        let longest = "[1111:2222:3333:4444:5555:6666:7777:8888]";
+        assert_eq!(from(&format!("{longest}:1")).as_deref(), Some(longest));
+    }
+
+    #[test]
+    fn keys_are_cut_at_127_bytes() {
+        let long = format!("X-User: {}", "k".repeat(200));
+        let sample = Sample::get("/", &["Host: h", &long]);
+        let key = carried(&SessionKind::Header("X-User".to_owned()), &sample).expect("a key");
+        assert_eq!(key, "k".repeat(127));
+    }
+
+    /// Pound 4.6 to 4.17 looked for Cookie in responses, and all versions look at one Set-Cookie only.
+    #[test]
+    fn every_set_cookie_line_is_looked_at() {
+        let lines = ["Set-Cookie: lang=de; Path=/", "Set-Cookie: SID=s9; Path=/; sid=attribute; HttpOnly"];
+        assert_eq!(learnt(&cookie_of("sid"), &lines).as_deref(), Some("s9"));
+        assert_eq!(learnt(&cookie_of("path"), &lines), None, "attributes are no cookies");
+        assert_eq!(learnt(&cookie_of("sid"), &["Set-Cookie: sid=; Max-Age=0"]), None);
+        assert_eq!(learnt(&cookie_of("sid"), &["Cookie: sid=s9"]), None);
+    }
+
+    #[test]
+    fn some_types_learn_and_some_do_not() {
+        let lines = ["X-User: u7", "Authorization: Basic QTpC"];
+        assert_eq!(learnt(&SessionKind::Header("x-user".to_owned()), &lines).as_deref(), Some("u7"));
+        assert_eq!(learnt(&SessionKind::Basic, &lines).as_deref(), Some("QTpC"));
+        for kind in [SessionKind::Ip, SessionKind::Parm, SessionKind::Url("X-User".to_owned())] {
+            assert_eq!(learnt(&kind, &lines), None, "{kind:?}");
+        }
+    }
+
+    fn three() -> Vec<Backend> {
+        (1..=3).map(|last| server(&format!("10.0.0.{last}:80"), 5)).collect()
+    }
+
+    #[test]
+    fn a_key_stays_with_its_backend_until_it_is_idle_for_too_long() {
+        let fleet = Fleet::sticky(SessionKind::Ip, three());
+        let none = Tried::new();
+        let first = fleet.pick_for(b"alice", 0, &none);
+        assert_ne!(fleet.pick_for(b"bob", 0, &none), first, "a new key is balanced");
+        for now_ms in [1, 50_000, 100_000] {
+            assert_eq!(fleet.pick_for(b"alice", now_ms, &none), first, "each use moves the expiry");
+        }
+        // The third turn went to nobody yet; alice, now a stranger, gets it.
+        assert_eq!(fleet.pick_for(b"alice", 500_000, &none), Some(2));
+    }
+
+    #[test]
+    fn a_disabled_backend_keeps_its_sessions_and_gets_no_new_ones() {
+        let fleet = Fleet::sticky(SessionKind::Ip, three());
+        let none = Tried::new();
+        let mine = fleet.pick_for(b"alice", 0, &none).expect("a backend");
+        fleet.segment.backends().set_disabled(fleet.id(mine), true);
+        assert_eq!(fleet.pick_for(b"alice", 1, &none), Some(mine));
+        for number in 0..30_u8 {
+            assert_ne!(fleet.pick_for(&[number], 1, &none), Some(mine));
+        }
+    }
+
+    #[test]
+    fn the_sessions_of_a_dead_backend_are_balanced_anew() {
+        let fleet = Fleet::sticky(SessionKind::Ip, three());
+        let none = Tried::new();
+        let mine = fleet.pick_for(b"alice", 0, &none).expect("a backend");
+        connect_failed(&fleet.plan, &fleet.segment, BackendIx(mine), 1);
+        let next = fleet.pick_for(b"alice", 2, &none).expect("another");
+        assert_ne!(next, mine);
+        fleet.segment.backends().revive(fleet.id(mine), 3);
+        assert_eq!(fleet.pick_for(b"alice", 4, &none), Some(next), "the session has moved for good");
+    }
+
+    #[test]
+    fn a_session_moves_when_its_backend_was_tried_in_vain() {
+        let fleet = Fleet::sticky(SessionKind::Ip, three());
+        let mine = fleet.pick_for(b"alice", 0, &Tried::new()).expect("a backend");
+        let mut tried = Tried::new();
+        tried.insert(mine);
+        let next = fleet.pick_for(b"alice", 1, &tried).expect("another");
+        assert_ne!(next, mine);
+        assert_eq!(fleet.pick_for(b"alice", 2, &Tried::new()), Some(next));
+    }
+
+    #[test]
+    fn a_learnt_key_is_bound_to_the_backend_that_answered_unless_it_is_known() {
+        let fleet = Fleet::sticky(cookie_of("sid"), three());
+        let learn = |backend: u32, value: &str| {
+            let (head, bytes) =
+                response(&["Set-Cookie: lang=en", &format!("Set-Cookie: sid={value}; Path=/")]);
+            let (plan, segment) = (&fleet.plan, &fleet.segment);
+            learn_from(plan, fleet.service(), segment, BackendIx(backend), &head, &bytes, 0, fleet.owner)
+        };
+        assert!(learn(2, "s1"));
+        assert!(!learn(1, "s1"), "it is known");
+        assert!(!learn(1, ""));
+        assert_eq!(fleet.pick_for(b"s1", 1, &Tried::new()), Some(2));
+    }
+
+    #[test]
+    fn services_without_sessions_learn_nothing() {
+        let fleet = Fleet::new(ounce_conf::model::Balancer::Iwrr, three(), Vec::new());
+        let (head, bytes) = response(&["Set-Cookie: sid=1"]);
+        let (plan, segment) = (&fleet.plan, &fleet.segment);
+        assert!(!learn_from(plan, fleet.service(), segment, BackendIx(0), &head, &bytes, 0, fleet.owner));
+    }
+}

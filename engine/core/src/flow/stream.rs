@@ -43,11 +43,13 @@ impl Default for Stream {
 }
 
 impl Stream {
+    /// A stream whose sink gets the body framed as its source frames it.
     pub(crate) fn new(body: Body) -> Stream {
+        let rechunk = matches!(body, Body::Chunked(_));
         Stream {
             body,
             max: u64::MAX,
-            rechunk: false,
+            rechunk,
             held: None,
             taken: 0,
             splicing: false,

@@ -13,8 +13,8 @@ pub struct Authority<'a> {
 }
 
 impl<'a> Authority<'a> {
-    /// Parses an authority without user information (which RFC 9110 4.2.4 has recipients treat as an error: it is
-    /// there to disguise the host). An empty host is one too (RFC 9110 4.2.1).
+    /// Parses an authority without user information (which RFC 9110 4.2.4 has recipients treat as an error:
+    /// it is there to disguise the host). An empty host is one too (RFC 9110 4.2.1).
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Authority<'a>> {
         let (host, rest) = if text.first() == Some(&b'[') {

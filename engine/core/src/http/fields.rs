@@ -31,7 +31,8 @@ impl Span {
         self.end <= self.start
     }
 
-    /// The span of `part`, a slice of `whole`. Of a foreign slice it is a span that stands for nothing in `whole`.
+    /// The span of `part`, a slice of `whole`. Of a foreign slice it is a span that stands for nothing in
+    /// `whole`.
     #[inline]
     pub(crate) fn within(whole: &[u8], part: &[u8]) -> Span {
         let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize) as u32;
@@ -73,8 +74,8 @@ known! {
     ContentLength "Content-Length",
     /// `Transfer-Encoding`.
     TransferEncoding "Transfer-Encoding",
-    /// `Content_Length` or `Transfer_Encoding`: for us a name like any other, for a backend that maps names to
-    /// variables (CGI and its heirs) the body's length.
+    /// `Content_Length` or `Transfer_Encoding`: for us a name like any other, for a backend that maps names
+    /// to variables (CGI and its heirs) the body's length.
     Disguised "Content_Length",
     /// `Connection`.
     Connection "Connection",
@@ -205,8 +206,8 @@ fn framing(name: &[u8], lower: &[u8], known: Known) -> Known {
     }
 }
 
-/// The fields that tell a backend what only we can know. A backend that maps names to variables cannot tell `-`
-/// from `_`, so neither do we: what we overwrite or remove must not come back spelt differently.
+/// The fields that tell a backend what only we can know. A backend that maps names to variables cannot tell
+/// `-` from `_`, so neither do we: what we overwrite or remove must not come back spelt differently.
 #[inline]
 fn ours(name: &[u8]) -> Known {
     let prefix = name.get(..6).unwrap_or_default();
@@ -241,7 +242,8 @@ pub struct Field {
 }
 
 impl Field {
-    /// Whether its line can be passed on byte for byte: no space before the colon, nothing behind the value, CRLF.
+    /// Whether its line can be passed on byte for byte: no space before the colon, nothing behind the value,
+    /// CRLF.
     #[inline]
     pub(crate) fn is_plain(&self, bytes: &[u8]) -> bool {
         let end = self.value.end as usize;

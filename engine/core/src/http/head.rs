@@ -42,7 +42,8 @@ pub enum Framing {
 /// What a head says about its own connection, which ends at us.
 #[derive(Debug, Clone, Default)]
 pub struct Hop {
-    /// The sender closes after this message (RFC 9112 9.3). Requests in HTTP/1.0 always do, whatever they say.
+    /// The sender closes after this message (RFC 9112 9.3). Requests in HTTP/1.0 always do, whatever they
+    /// say.
     pub close: bool,
     /// The Connection field says `keep-alive`.
     pub keep_alive: bool,
@@ -65,7 +66,8 @@ impl Hop {
     }
 }
 
-/// A request head that passed every check. [`super::h1::parse::request`] fills it; spans refer to the bytes given there.
+/// A request head that passed every check. [`super::h1::parse::request`] fills it; spans refer to the bytes
+/// given there.
 #[derive(Debug, Clone, Default)]
 pub struct RequestHead {
     /// The method.
@@ -76,8 +78,8 @@ pub struct RequestHead {
     pub form: Form,
     /// The target as sent.
     pub target_sent: Span,
-    /// The target to route by and to pass on: that of the origin server. Of a target in absolute form it is the part
-    /// from the path on, so that `GET http://host/admin` meets the same conditions as `GET /admin`.
+    /// The target to route by and to pass on: that of the origin server. Of a target in absolute form it is
+    /// the part from the path on, so that `GET http://host/admin` meets the same conditions as `GET /admin`.
     pub target: Span,
     /// The client's version.
     pub version: Version,
@@ -89,8 +91,8 @@ pub struct RequestHead {
     pub hop: Hop,
     /// The Host value, or the authority of the target if there is no Host (HTTP/1.0); port included.
     pub host: Option<Span>,
-    /// The client waits for an interim 100 response before it sends the body (RFC 9110 10.1.1). The field is marked
-    /// as ending here.
+    /// The client waits for an interim 100 response before it sends the body (RFC 9110 10.1.1). The field is
+    /// marked as ending here.
     pub expect_continue: bool,
     /// Bytes of the head.
     pub len: u32,
@@ -141,8 +143,8 @@ pub struct ResponseHead {
     pub fields: Fields,
     /// What concerns the connection to the backend only.
     pub hop: Hop,
-    /// What Content-Length says. In a response that has no body by rule (HEAD, 304) it is the length that the body
-    /// would have.
+    /// What Content-Length says. In a response that has no body by rule (HEAD, 304) it is the length that the
+    /// body would have.
     pub length: Option<u64>,
     /// Bytes of the head.
     pub len: u32,
@@ -171,8 +173,8 @@ impl ResponseHead {
     }
 }
 
-/// A request that is not accepted. The connection closes after the answer: where the next request would begin is
-/// unknown.
+/// A request that is not accepted. The connection closes after the answer: where the next request would begin
+/// is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     /// The status to answer with.

@@ -13,8 +13,8 @@ const ENDS_HERE: u64 = Known::Connection.bit()
     | Known::Te.bit()
     | Known::Upgrade.bit();
 
-/// Options that would take a field away whose absence changes what the message is, or where it goes. RFC 9110 7.6.1
-/// forbids to name fields that are meant for all recipients.
+/// Options that would take a field away whose absence changes what the message is, or where it goes. RFC 9110
+/// 7.6.1 forbids to name fields that are meant for all recipients.
 const INDISPENSABLE: u64 = Known::Host.bit() | Known::ContentLength.bit() | Known::TransferEncoding.bit();
 
 /// What the Connection fields say besides the names they list.
@@ -25,10 +25,11 @@ struct Options {
     upgrade: bool,
 }
 
-/// Reads the Connection and TE fields and marks the fields that end here. Says what is wrong with them otherwise;
-/// the marks and flags are then still made as far as possible, so that a caller may be lenient.
+/// Reads the Connection and TE fields and marks the fields that end here. Says what is wrong with them
+/// otherwise; the marks and flags are then still made as far as possible, so that a caller may be lenient.
 ///
-/// `hop.upgrade` becomes whether Connection names `upgrade` and an Upgrade field is there; the caller narrows it down.
+/// `hop.upgrade` becomes whether Connection names `upgrade` and an Upgrade field is there; the caller narrows
+/// it down.
 pub(crate) fn mark(
     bytes: &[u8],
     fields: &mut Fields,

@@ -79,9 +79,9 @@ methods! {
 }
 
 impl Method {
-    /// Recognises a method name. Methods in lower case are accepted as they always were (and passed on as sent),
-    /// except where the two ends of a connection could then disagree about where the response ends: a backend that
-    /// does not know `head` answers with a body. RFC 9110 9.1 has methods case-sensitive.
+    /// Recognises a method name. Methods in lower case are accepted as they always were (and passed on as
+    /// sent), except where the two ends of a connection could then disagree about where the response ends: a
+    /// backend that does not know `head` answers with a body. RFC 9110 9.1 has methods case-sensitive.
     #[must_use]
     pub fn of(name: &[u8]) -> Option<Method> {
         match name {

@@ -4,9 +4,11 @@
 //!
 //! 1. [`h1::parse`] finds the end of a head, and [`h1::parse::request`] turns exactly one head into a
 //!    [`RequestHead`], or refuses it. There is no other way to get one with anything in it.
-//! 2. [`sanitize`] is the list of what a request must satisfy; [`h1::framing`] alone decides how long a body is.
+//! 2. [`sanitize`] is the list of what a request must satisfy; [`h1::framing`] alone decides how long a body
+//!    is.
 //! 3. [`h1::chunked`] takes chunked bodies apart.
-//! 4. [`h1::write`] writes heads: what it is not told to pass on (hop-by-hop fields, framing) it makes itself.
+//! 4. [`h1::write`] writes heads: what it is not told to pass on (hop-by-hop fields, framing) it makes
+//!    itself.
 //! 5. [`reply`] is what we answer ourselves.
 //!
 //! # Invariants

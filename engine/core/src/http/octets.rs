@@ -76,8 +76,8 @@ const fn classes(byte: u8) -> u8 {
     class
 }
 
-/// The union of the classes of some bytes. No branch per byte: legal input is the normal case and is read to its end
-/// anyway.
+/// The union of the classes of some bytes. No branch per byte: legal input is the normal case and is read to
+/// its end anyway.
 #[inline]
 pub(crate) fn union(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |seen, &byte| seen | OCTETS[byte as usize])

@@ -59,7 +59,8 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The bytes to send: for HEAD the head alone (RFC 9110 9.3.2), its Content-Length being that of the page.
+    /// The bytes to send: for HEAD the head alone (RFC 9110 9.3.2), its Content-Length being that of the
+    /// page.
     #[must_use]
     pub fn bytes(&self, head_only: bool) -> &[u8] {
         if head_only { &self.bytes[..self.head] } else { &self.bytes }
@@ -78,24 +79,25 @@ impl Reply {
     }
 }
 
-/// The built-in error page. `methods` is the `xHTTP` level, for the Allow field that RFC 9110 15.5.6 demands of 405.
+/// The built-in error page. `methods` is the `xHTTP` level, for the Allow field that RFC 9110 15.5.6 demands
+/// of 405.
 #[must_use]
 pub fn error(status: u16, methods: u8) -> Reply {
     page::<&str>(status, methods, &[], built_in(status).as_bytes())
 }
 
-/// An error page of the operator's: its header lines (`Name: value` each) come first and win over ours, except over what
-/// frames the answer.
+/// An error page of the operator's: its header lines (`Name: value` each) come first and win over ours,
+/// except over what frames the answer.
 #[must_use]
 pub fn page<L: AsRef<str>>(status: u16, methods: u8, header_lines: &[L], body: &[u8]) -> Reply {
     let mut bytes = Vec::with_capacity(256 + body.len());
     let mut lines = begin(&mut bytes, status);
     let theirs = || header_lines.iter().filter_map(|line| line.as_ref().split_once(':'));
     for (name, value) in theirs().filter(|(name, _)| !frames(name)) {
-        lines.field(name.trim().as_bytes(), value.trim().as_bytes());
+        lines.line(name.trim().as_bytes(), value.trim().as_bytes());
     }
     lines.number(b"Content-Length", body.len() as u64);
-    lines.field(b"Connection", b"close");
+    lines.line(b"Connection", b"close");
     let allowed = allow(methods);
     let ours = [
         ("Content-Type", "text/html"),
@@ -106,14 +108,14 @@ pub fn page<L: AsRef<str>>(status: u16, methods: u8, header_lines: &[L], body: &
     ];
     for (name, value) in &ours[..if status == 405 { 5 } else { 4 }] {
         if !theirs().any(|(their, _)| their.trim().eq_ignore_ascii_case(name)) {
-            lines.field(name.as_bytes(), value.as_bytes());
+            lines.line(name.as_bytes(), value.as_bytes());
         }
     }
     finish(lines, status, body)
 }
 
-/// A redirect. `close` says whether the connection closes after it. A control byte in `location`, which may hold parts of
-/// the request, becomes a space.
+/// A redirect. `close` says whether the connection closes after it. A control byte in `location`, which may
+/// hold parts of the request, becomes a space.
 #[must_use]
 pub fn redirect(status: u16, location: &[u8], close: bool) -> Reply {
     let mut body = Vec::with_capacity(256 + 2 * location.len());
@@ -126,11 +128,11 @@ pub fn redirect(status: u16, location: &[u8], close: bool) -> Reply {
     body.extend_from_slice(b"</a></p></body></html>\n");
     let mut bytes = Vec::with_capacity(256 + location.len() + body.len());
     let mut lines = begin(&mut bytes, status);
-    lines.field(b"Location", location);
-    lines.field(b"Content-Type", b"text/html");
+    lines.line(b"Location", location);
+    lines.line(b"Content-Type", b"text/html");
     lines.number(b"Content-Length", body.len() as u64);
     if close {
-        lines.field(b"Connection", b"close");
+        lines.line(b"Connection", b"close");
     }
     finish(lines, status, &body)
 }

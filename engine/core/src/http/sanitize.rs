@@ -1,9 +1,10 @@
 //! What a request must satisfy beyond its tokens, as a list of checks.
 //!
-//! The list is [`CHECKS`], in the order in which they are made: what the request line says before what the fields
-//! say. What is malformed is refused and never repaired, since a repair is a guess about what the next reader would
-//! have made of it. The byte level (illegal bytes in names and values, space before a colon, folded lines, bare CR) is the
-//! tokeniser's and refused before this list begins; how long the body is has its own room ([`super::h1::framing`]).
+//! The list is [`CHECKS`], in the order in which they are made: what the request line says before what the
+//! fields say. What is malformed is refused and never repaired, since a repair is a guess about what the next
+//! reader would have made of it. The byte level (illegal bytes in names and values, space before a colon,
+//! folded lines, bare CR) is the tokeniser's and refused before this list begins; how long the body is has
+//! its own room ([`super::h1::framing`]).
 
 use super::authority::Authority;
 use super::fields::{Known, Span};
@@ -52,9 +53,9 @@ macro_rules! checks {
 }
 
 checks! {
+    request_line_fits "RFC 9112 3; LineBufferSize",
     method_is_known "RFC 9110 9.1",
     method_is_allowed "RFC 9110 15.5.6; xHTTP",
-    request_line_fits "RFC 9112 3; LineBufferSize",
     target_fits "RFC 9110 15.5.15; MaxURI",
     target_is_well_formed "RFC 9112 3.2",
     header_lines_fit "RFC 9112 5; LineBufferSize",
@@ -66,6 +67,11 @@ checks! {
     connection_options_are_well_formed "RFC 9110 7.6.1",
     expectation_is_understood "RFC 9110 10.1.1",
     upgrade_is_passed_on "RFC 9110 7.8",
+}
+
+/// First, as with a head that is not complete yet: a line that is too long is not looked into.
+fn request_line_fits(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    if draft.lines.start_line >= draft.rules.line_max { Err(LONG_REQUEST_LINE) } else { Ok(()) }
 }
 
 /// Known nowhere is 400, as it is in Pound: 501 would say that some day it may be known.
@@ -80,10 +86,6 @@ fn method_is_allowed(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(405, "method above the xHTTP level"));
     }
     Ok(())
-}
-
-fn request_line_fits(draft: &mut Draft<'_>) -> Result<(), Refusal> {
-    if draft.lines.start_line >= draft.rules.line_max { Err(LONG_REQUEST_LINE) } else { Ok(()) }
 }
 
 fn target_fits(draft: &mut Draft<'_>) -> Result<(), Refusal> {
@@ -136,8 +138,8 @@ fn host_is_one_and_well_formed(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9112 3.2.2 has a proxy replace Host by the target's authority. Whoever sends two different ones wants two
-/// readers to see two different requests.
+/// RFC 9112 3.2.2 has a proxy replace Host by the target's authority. Whoever sends two different ones wants
+/// two readers to see two different requests.
 fn host_agrees_with_target(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     match (&draft.authority, &draft.named) {
         (Some((_, authority, default)), Some(named)) if !authority.agrees(named, *default) => {

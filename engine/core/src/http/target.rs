@@ -1,9 +1,9 @@
 //! The request target and its four forms (RFC 9112 3.2).
 //!
 //! What may stand in a path or query is what RFC 3986 allows, percent signs included: each opens a pair of
-//! hexadecimal digits. One exception: square brackets in the query. Browsers send them as typed (the URL standard
-//! does not have them escaped there), `?filter[name]=x` is everyday traffic, and no reader of a request line
-//! gives them a meaning.
+//! hexadecimal digits. One exception: square brackets in the query. Browsers send them as typed (the URL
+//! standard does not have them escaped there), `?filter[name]=x` is everyday traffic, and no reader of a
+//! request line gives them a meaning.
 
 use super::authority::Authority;
 use super::fields::Span;

@@ -1,14 +1,15 @@
 //! Which switches of protocol are passed through (RFC 9110 7.8): WebSocket, and nothing else.
 //!
-//! A protocol that is passed makes the connection a tunnel, on which no check of ours holds any more. `h2c` is the
-//! known way to turn that into a way around a proxy's rules, so what is not named here is removed from the request,
-//! and the backend never sees the offer.
+//! A protocol that is passed makes the connection a tunnel, on which no check of ours holds any more. `h2c`
+//! is the known way to turn that into a way around a proxy's rules, so what is not named here is removed from
+//! the request, and the backend never sees the offer.
 
 use super::fields::{Fields, Known};
 use super::head::{Framing, RequestHead, ResponseHead};
 use super::method::Method;
 
-/// Whether a request offers a switch that is passed on: GET, no body, `Upgrade: websocket` and nothing besides.
+/// Whether a request offers a switch that is passed on: GET, no body, `Upgrade: websocket` and nothing
+/// besides.
 pub(crate) fn is_offer(bytes: &[u8], head: &RequestHead) -> bool {
     head.hop.upgrade
         && head.method == Method::Get

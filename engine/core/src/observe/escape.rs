@@ -40,3 +40,44 @@ pub fn peer(peer: Peer, anonymise: bool, out: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(address: &str, anonymise: bool) -> String {
+        let mut out = b"1.2:".to_vec();
+        peer(Peer::Inet(address.parse().expect("an address")), anonymise, &mut out);
+        String::from_utf8(out).expect("text").split_off(4)
+    }
+
+    #[test]
+    fn a_peer_is_its_address_without_port() {
+        assert_eq!(shown("192.0.2.7:80", false), "192.0.2.7");
+        assert_eq!(shown("[2001:db8::1]:80", false), "[2001:db8::1]");
+        assert_eq!(shown("[::ffff:192.0.2.7]:80", false), "192.0.2.7");
+        let mut out = Vec::new();
+        peer(Peer::Unix, true, &mut out);
+        assert_eq!(out, b"socket");
+    }
+
+    #[test]
+    fn anonymised_the_last_octet_or_group_is_zero() {
+        assert_eq!(shown("192.0.2.177:80", true), "192.0.2.0");
+        assert_eq!(shown("[2001:db8:1:2:3:4:5:6]:80", true), "[2001:db8:1:2:3:4:5:0]");
+        assert_eq!(shown("[2001:db8::1]:80", true), "[2001:db8::0]");
+        assert_eq!(shown("[2001:db8::]:80", true), "[2001:db8::0]");
+    }
+
+    /// Nothing that a peer sends can end a line, close a quote or reach a terminal as a command.
+    #[test]
+    fn every_byte_becomes_printable_ascii() {
+        let all: Vec<u8> = (0..=255).collect();
+        let mut out = Vec::new();
+        text(&all, &mut out);
+        assert!(out.iter().all(|byte| (b' '..=b'~').contains(byte)));
+        let mut out = Vec::new();
+        text("a\"b\\c\r\n\x1b[31m\x7f\u{e9}".as_bytes(), &mut out);
+        assert_eq!(out, br#"a\"b\\c\x0d\x0a\x1b[31m\x7f\xc3\xa9"#);
+    }
+}

@@ -51,3 +51,33 @@ pub fn civil(days: i64) -> (i64, usize, i64) {
     let year = era * 400 + year_of_era + i64::from(month < 2);
     (year, month as usize, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(unix_seconds: i64, offset_seconds: i32) -> String {
+        let mut out = Vec::new();
+        LocalTime { unix_seconds, offset_seconds }.common_log(&mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn the_calendar_is_gregorian_and_local() {
+        assert_eq!(shown(0, 0), "[01/Jan/1970:00:00:00 +0000]");
+        assert_eq!(shown(0, -3600), "[31/Dec/1969:23:00:00 -0100]");
+        assert_eq!(shown(951_782_399, 0), "[28/Feb/2000:23:59:59 +0000]");
+        assert_eq!(shown(951_782_400, 0), "[29/Feb/2000:00:00:00 +0000]");
+        assert_eq!(shown(951_868_800, 0), "[01/Mar/2000:00:00:00 +0000]");
+        assert_eq!(shown(1_795_170_912, 19_800), "[20/Nov/2026:16:05:12 +0530]");
+        assert_eq!(shown(4_107_542_400, -12_600), "[28/Feb/2100:20:30:00 -0330]");
+    }
+
+    /// A clock that is far off must not take a worker down.
+    #[test]
+    fn any_number_of_seconds_is_some_date() {
+        for seconds in [i64::MIN, i64::MAX, -62_135_596_801, 253_402_300_800] {
+            assert!(shown(seconds, i32::MAX).starts_with('['));
+        }
+    }
+}

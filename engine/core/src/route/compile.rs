@@ -315,3 +315,156 @@ fn address_text(listen: &Listen) -> String {
         Listen::Unix(path) | Listen::Received(path) => path.display().to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::sample::{self, Rows, config, host, listener, plan, posix, redirect, server, service};
+    use ounce_conf::model::{Kind, ServiceName};
+    use std::collections::HashSet;
+
+    fn backends() -> Vec<Backend> {
+        vec![server("10.0.0.1:80", 5), server("10.0.0.2:80", 5)]
+    }
+
+    #[test]
+    fn services_and_backends_stand_in_file_order() {
+        let mut first = service(Some("a"), Vec::new(), backends());
+        first.emergency = vec![redirect("http://sorry.example")];
+        let listeners = vec![
+            listener("127.0.0.1:80", vec![first, service(Some("b"), Vec::new(), backends())]),
+            listener("127.0.0.1:81", vec![service(Some("c"), Vec::new(), Vec::new())]),
+        ];
+        let plan = plan(&config(listeners, vec![service(Some("d"), Vec::new(), backends())]));
+        let names = |listener: usize| -> Vec<&str> {
+            plan.listeners[listener].services.iter().map(|&ix| plan.service(ix).name.as_str()).collect()
+        };
+        assert_eq!(names(0), ["a", "b", "d"]);
+        assert_eq!(names(1), ["c", "d"]);
+        let first = plan.service(ServiceIx(0));
+        assert_eq!((first.backends.clone(), first.emergency.clone()), (0..2, 2..3));
+        assert_eq!(first.all_backends().map(|ix| first.position(ix)).collect::<Vec<_>>(), [0, 1, 2]);
+        let shown: Vec<&str> = plan.backends.iter().map(|backend| backend.name.as_str()).collect();
+        assert_eq!(&shown[..3], ["10.0.0.1:80", "10.0.0.2:80", "redirect:http://sorry.example"]);
+        for (index, backend) in plan.backends.iter().enumerate() {
+            let ix = super::super::plan::BackendIx(index as u32);
+            assert!(plan.service(backend.service).all_backends().any(|of_service| of_service == ix));
+        }
+    }
+
+    #[test]
+    fn all_errors_are_reported_and_name_their_object() {
+        let bad = vec![Condition::Path(posix("(")), Condition::Url(posix("*"))];
+        let mut listener =
+            listener("127.0.0.1:80", vec![service(Some("shop"), bad, vec![redirect("/nowhere")])]);
+        listener.check_url = Some(posix("[z-a]"));
+        let errors = compile(&config(vec![listener], Vec::new()), &mut Rows::default()).expect_err("errors");
+        assert_eq!(errors.len(), 4, "{errors:?}");
+        assert!(errors[0].starts_with("listener 127.0.0.1:80: CheckURL \"[z-a]\": "), "{errors:?}");
+        assert!(errors[1].starts_with("listener 127.0.0.1:80, service \"shop\": Path \"(\": "), "{errors:?}");
+        assert!(errors[3].contains("/nowhere"), "{errors:?}");
+    }
+
+    #[test]
+    fn a_full_table_is_an_error_that_names_it() {
+        let services = (0..5).map(|_| service(None, Vec::new(), backends())).collect();
+        let mut rows = Rows { limit: Some(3), ..Rows::default() };
+        let errors = compile(&config(Vec::new(), services), &mut rows).expect_err("errors");
+        assert_eq!(errors.len(), 2, "each table once: {errors:?}");
+        assert!(errors.iter().any(|error| error.contains("backends")), "{errors:?}");
+    }
+
+    #[test]
+    fn a_weight_of_zero_counts_as_one() {
+        let zero = server("10.0.0.1:80", 0);
+        let plan = plan(&config(Vec::new(), vec![service(None, Vec::new(), vec![zero])]));
+        assert_eq!(plan.backends[0].priority, 1);
+    }
+
+    #[test]
+    fn addresses_are_shown_to_people() {
+        let mut received = listener("127.0.0.1:80", Vec::new());
+        received.listen = Listen::Received("/run/socket".into());
+        let plan = plan(&config(vec![listener("[::1]:8080", Vec::new()), received], Vec::new()));
+        let shown = |index: usize| (plan.listeners[index].address_text.as_str(), plan.listeners[index].port);
+        assert_eq!(shown(0), ("[::1]", 8080));
+        assert_eq!(shown(1), ("/run/socket", 0));
+    }
+
+    /// Rows of `services` after a run over `rows`, which remember earlier runs.
+    fn rows_of(rows: &mut Rows, services: Vec<Service>) -> Vec<(u32, Vec<u32>)> {
+        let config = config(vec![listener("127.0.0.1:80", services)], Vec::new());
+        let plan = compile(&config, rows).expect("a plan");
+        let rows_of = |service: &ServicePlan| {
+            service.all_backends().map(|backend| plan.backend(backend).row).collect::<Vec<_>>()
+        };
+        plan.services.iter().map(|service| (service.row, rows_of(service))).collect()
+    }
+
+    /// A reload keeps health, sessions and switches of everything that is still there, wherever it moved.
+    #[test]
+    fn neighbours_may_come_and_go_without_touching_a_row() {
+        let named = || service(Some("shop"), vec![host("shop.example")], backends());
+        let plain = || service(None, vec![host("plain.example")], backends());
+        let other = || service(None, vec![host("other.example")], vec![server("10.0.0.9:80", 5)]);
+        let mut rows = Rows::default();
+        let before = rows_of(&mut rows, vec![named(), plain()]);
+        let after = rows_of(&mut rows, vec![other(), plain(), named()]);
+        assert_eq!((&after[1], &after[2]), (&before[1], &before[0]));
+
+        let mut edited = named();
+        edited.condition = Condition::All(vec![host("new.example")]);
+        edited.backends.insert(0, server("10.0.0.7:80", 1));
+        edited.backends.reverse();
+        edited.backends[0].priority = 9;
+        let after = rows_of(&mut rows, vec![edited]);
+        assert_eq!(after[0].0, before[0].0, "a label survives every edit");
+        assert_eq!(after[0].1[..2], [before[0].1[1], before[0].1[0]], "backends are known by address");
+    }
+
+    #[test]
+    fn the_same_address_twice_has_two_rows() {
+        let twice = || vec![server("10.0.0.1:80", 5), server("10.0.0.1:80", 5)];
+        let mut rows = Rows::default();
+        let services = vec![service(None, Vec::new(), twice()), service(None, Vec::new(), twice())];
+        let mut seen = HashSet::new();
+        for (service, backends) in rows_of(&mut rows, services) {
+            assert!(seen.insert(("service", service)));
+            assert!(backends.into_iter().all(|backend| seen.insert(("backend", backend))));
+        }
+        assert_eq!(seen.len(), 6);
+    }
+
+    #[test]
+    fn different_conditions_never_share_an_identity() {
+        let with = |kind, text: &str, ignore_case| {
+            let mut pattern = sample::pattern(kind, text);
+            pattern.ignore_case = ignore_case;
+            pattern
+        };
+        let conditions = vec![
+            Condition::Url(posix("a")),
+            Condition::Path(posix("a")),
+            Condition::Path(with(Kind::Exact, "a", false)),
+            Condition::Path(with(Kind::Exact, "a", true)),
+            Condition::Path(with(Kind::Exact, "a\" exact \"", false)),
+            Condition::HeaderValue { name: "a".to_owned(), pattern: posix("b") },
+            Condition::HeaderValue { name: "a\" posix \"b".to_owned(), pattern: posix("") },
+            Condition::QueryParam { name: "a".to_owned(), pattern: posix("b") },
+            Condition::Not(Box::new(Condition::Path(posix("a")))),
+            Condition::Any(vec![Condition::Path(posix("a"))]),
+            Condition::Any(vec![Condition::Path(posix("a")), Condition::Path(posix("a"))]),
+            Condition::Acl(vec!["10.0.0.0/8".parse().expect("a network")]),
+            Condition::Acl(Vec::new()),
+        ];
+        let mut rows = Rows::default();
+        let services = conditions.iter().map(|condition| service(None, vec![condition.clone()], Vec::new()));
+        rows_of(&mut rows, services.collect());
+        assert_eq!(rows.services.len(), conditions.len());
+        assert!(rows.services.keys().all(|identity| !identity.contains('#')), "{:?}", rows.services);
+        let mut labelled = service(None, Vec::new(), Vec::new());
+        labelled.name = ServiceName { label: Some("all(".to_owned()) };
+        rows_of(&mut rows, vec![labelled, service(None, Vec::new(), Vec::new())]);
+        assert_eq!(rows.services.len(), conditions.len() + 2);
+    }
+}

@@ -43,11 +43,11 @@ impl Identities {
     pub(crate) fn backend(&mut self, service: &str, backend: &Backend) -> String {
         let name = match &backend.kind {
             BackendKind::Server(server) => match &server.address {
-                Address::Inet(address) => format!("server {address} of {service}"),
-                Address::Unix(path) => format!("server unix {path:?} of {service}"),
+                Address::Inet(address) => format!("server {address} of {service:?}"),
+                Address::Unix(path) => format!("server unix {path:?} of {service:?}"),
             },
-            BackendKind::Redirect { code, url } => format!("redirect {code} {url:?} of {service}"),
-            BackendKind::Error { code, .. } => format!("error {code} of {service}"),
+            BackendKind::Redirect { code, url } => format!("redirect {code} {url:?} of {service:?}"),
+            BackendKind::Error { code, .. } => format!("error {code} of {service:?}"),
         };
         self.unique(name)
     }

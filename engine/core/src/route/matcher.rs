@@ -234,7 +234,7 @@ mod tests {
         let acl = || Condition::Acl(vec!["192.0.2.0/24".parse().expect("a network")]);
         assert!(holds(acl(), &Sample::get("/", &["Host: h"]).from("[::ffff:192.0.2.1]:1")));
         assert!(!holds(acl(), &Sample::get("/", &["Host: h"]).from("[2001:db8::1]:1")));
-        assert!(!holds(acl(), &Sample::get("/", &["Host: h"]).from_unix()));
+        assert!(!holds(acl(), &Sample::get("/", &["Host: h"]).over_unix()));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Sample {
         self
     }
 
-    pub(crate) fn from_unix(mut self) -> Sample {
+    pub(crate) fn over_unix(mut self) -> Sample {
         self.peer = Peer::Unix;
         self
     }
@@ -104,7 +104,7 @@ pub(crate) fn redirect(url: &str) -> Backend {
 
 pub(crate) fn service(label: Option<&str>, conditions: Vec<Condition>, backends: Vec<Backend>) -> Service {
     Service {
-        name: ServiceName { label: label.map(str::to_owned), ..ServiceName::default() },
+        name: ServiceName { label: label.map(str::to_owned) },
         disabled: false,
         condition: Condition::All(conditions),
         backends,

@@ -1,8 +1,8 @@
 //! The chunked coding, taken apart (RFC 9112 7.1), strictly.
 //!
-//! Line ends are CRLF and nothing else: a decoder that takes a bare LF, and one that does not, see two different bodies
-//! in the same bytes. Sizes are hexadecimal digits and nothing else. Extensions are checked and dropped. Trailers are
-//! checked as header fields are, and kept.
+//! Line ends are CRLF and nothing else: a decoder that takes a bare LF, and one that does not, see two
+//! different bodies in the same bytes. Sizes are hexadecimal digits and nothing else. Extensions are checked
+//! and dropped. Trailers are checked as header fields are, and kept.
 
 use crate::http::fields::Known;
 use crate::http::limits::{CHUNK_DIGITS_MAX, EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX};
@@ -21,8 +21,8 @@ pub struct ChunkFault {
 pub struct Decoded {
     /// Bytes that belonged to the body, framing included. Fewer than were given only if the body has ended.
     pub consumed: usize,
-    /// Where the payload is now. The first run stays where it was and later ones are moved up to it, so that a buffer
-    /// that holds one chunk is not copied: drop what is before and behind.
+    /// Where the payload is now. The first run stays where it was and later ones are moved up to it, so that
+    /// a buffer that holds one chunk is not copied: drop what is before and behind.
     pub payload: Range<usize>,
     /// The body has ended; the trailers are there.
     pub done: bool,
@@ -94,8 +94,8 @@ impl Decoder {
         Decoder { state: State::Size(0), left: 0, debt: 0, line: 0, trailers: Vec::new() }
     }
 
-    /// Takes all of `bytes` that belongs to the body. What lies outside [`Decoded::payload`] is of no use afterwards,
-    /// but for what follows the body.
+    /// Takes all of `bytes` that belongs to the body. What lies outside [`Decoded::payload`] is of no use
+    /// afterwards, but for what follows the body.
     ///
     /// # Errors
     /// A byte that must not be where it is. The decoder is of no use after that.
@@ -250,8 +250,9 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
-/// Fields that must not come behind a body (RFC 9110 6.5.1): those that say where a message ends, where it goes, who
-/// sent it, or how its body is read. A backend that merges trailers into its fields would believe them.
+/// Fields that must not come behind a body (RFC 9110 6.5.1): those that say where a message ends, where it
+/// goes, who sent it, or how its body is read. A backend that merges trailers into its fields would believe
+/// them.
 const NOT_BEHIND: u64 = Known::Host.bit()
     | Known::ContentLength.bit()
     | Known::TransferEncoding.bit()

@@ -1,7 +1,8 @@
 //! How long a body is (RFC 9112 6): the only place that reads Content-Length and Transfer-Encoding.
 //!
-//! Request smuggling is two parties of one mind about everything but this. So no conflict is resolved: whatever
-//! could be read in two ways is refused, and what is passed on is written anew from the one way we read it.
+//! Request smuggling is two parties of one mind about everything but this. So no conflict is resolved:
+//! whatever could be read in two ways is refused, and what is passed on is written anew from the one way we
+//! read it.
 
 use super::parse::ResponseRules;
 use crate::http::fields::{Fields, Known};
@@ -37,9 +38,9 @@ pub(crate) fn request(bytes: &[u8], fields: &Fields, version: Version) -> Result
         }
         return match codings(bytes, fields) {
             Codings::Chunked => Ok(Framing::Chunked),
-            // RFC 9112 6.1: 501 for a coding that is not understood. `gzip, chunked` could be dechunked and passed
-            // on, but whether the backend unpacks the rest before it looks at it is not ours to know; Pound's own
-            // table (accepted) is left here.
+            // RFC 9112 6.1: 501 for a coding that is not understood. `gzip, chunked` could be dechunked and
+            // passed on, but whether the backend unpacks the rest before it looks at it is not ours to know;
+            // Pound's own table (accepted) is left here.
             Codings::Unknown => Err(Refusal::new(501, "Transfer-Encoding other than chunked")),
             Codings::Malformed(why) => Err(Refusal::bad(why)),
         };
@@ -61,7 +62,8 @@ pub(crate) fn request(bytes: &[u8], fields: &Fields, version: Version) -> Result
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) framing: Framing,
-    /// The Content-Length that may be passed on although there is no body (HEAD, 304), or that frames the body.
+    /// The Content-Length that may be passed on although there is no body (HEAD, 304), or that frames the
+    /// body.
     pub(crate) length: Option<u64>,
     /// Where the next response would begin is unknown: the connection must not be used again.
     pub(crate) last: bool,
@@ -117,7 +119,8 @@ pub(crate) fn response(
     }
 }
 
-/// The one length that all Content-Length fields of a response state. RFC 9112 6.3, 5: identical ones are one.
+/// The one length that all Content-Length fields of a response state. RFC 9112 6.3, 5: identical ones are
+/// one.
 fn agreed_length(bytes: &[u8], fields: &Fields) -> Result<Option<u64>, ResponseFault> {
     let mut agreed = None;
     for field in fields.all(Known::ContentLength) {

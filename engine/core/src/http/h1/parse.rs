@@ -1,8 +1,9 @@
 //! From bytes to heads: where a head ends, and what it says.
 //!
-//! A head is searched for its end as it comes in, and parsed once, when it is whole: parsing each fragment anew is
-//! quadratic in what a slow sender sends. The tokenising is httparse's; it stops at nothing that RFC 9112 forbids in
-//! meaning rather than in bytes, so what it returns goes through [`crate::http::sanitize`] before anybody sees it.
+//! A head is searched for its end as it comes in, and parsed once, when it is whole: parsing each fragment
+//! anew is quadratic in what a slow sender sends. The tokenising is httparse's; it stops at nothing that RFC
+//! 9112 forbids in meaning rather than in bytes, so what it returns goes through [`crate::http::sanitize`]
+//! before anybody sees it.
 
 use crate::http::fields::{Field, Fields, Known, Span};
 use crate::http::h1::framing;
@@ -40,7 +41,8 @@ pub struct ResponseRules {
     pub request_is_head: bool,
     /// The request was CONNECT: a 2xx response turns the connection into a tunnel.
     pub request_is_connect: bool,
-    /// The request offered an upgrade and the offer was passed on ([`crate::http::Hop::upgrade`]); without, 101 is a fault.
+    /// The request offered an upgrade and the offer was passed on ([`crate::http::Hop::upgrade`]); without,
+    /// 101 is a fault.
     pub upgrade_offered: bool,
 }
 
@@ -55,8 +57,8 @@ impl Default for ResponseRules {
     }
 }
 
-/// How many bytes of empty lines precede a request line (RFC 9112 2.2 has them ignored). A CR at the very end is left: what
-/// it is depends on the next byte.
+/// How many bytes of empty lines precede a request line (RFC 9112 2.2 has them ignored). A CR at the very end
+/// is left: what it is depends on the next byte.
 #[must_use]
 pub fn skip_empty_lines(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -71,7 +73,8 @@ pub fn skip_empty_lines(bytes: &[u8]) -> usize {
 
 /// The length of the head that `bytes` begin with, its empty line included, once that line is there.
 ///
-/// Lines end in CRLF or LF. `from` is how many bytes an earlier search has seen, 0 at first; it steps back by itself.
+/// Lines end in CRLF or LF. `from` is how many bytes an earlier search has seen, 0 at first; it steps back by
+/// itself.
 #[inline]
 #[must_use]
 pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
@@ -95,8 +98,8 @@ pub fn first_line(bytes: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// What can be refused before a head is complete: a line or a head that is too long already. `bytes` begin with the
-/// request line. Costs no more than reading the last `line_max` bytes.
+/// What can be refused before a head is complete: a line or a head that is too long already. `bytes` begin
+/// with the request line. Costs no more than reading the last `line_max` bytes.
 #[must_use]
 pub fn partial_fault(bytes: &[u8], line_max: u32) -> Option<Refusal> {
     // The shortest line end still has to come, and the line with it must stay below line_max.
@@ -117,8 +120,9 @@ pub(crate) const LONG_HEADER_LINE: Refusal = Refusal::new(413, "header line too 
 const LARGE_HEAD: Refusal = Refusal::new(413, "head too large");
 const MANY_FIELDS: Refusal = Refusal::new(413, "too many header fields");
 
-/// Parses and checks a request head. `bytes` are exactly one head: what [`head_end`] measured, without empty lines
-/// before it. On success `into` holds the head; on refusal it holds nothing but the method, as far as that was read.
+/// Parses and checks a request head. `bytes` are exactly one head: what [`head_end`] measured, without empty
+/// lines before it. On success `into` holds the head; on refusal it holds nothing but the method, as far as
+/// that was read.
 ///
 /// # Errors
 /// A refusal names the status to answer with and the check that failed.
@@ -144,8 +148,8 @@ fn read_request(bytes: &[u8], rules: &Rules, into: &mut RequestHead) -> Result<(
     let mut lines = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     let mut config = ParserConfig::default();
-    // RFC 9112 3: the parts may be taken as separated by any white space. Pound takes several spaces; the line is
-    // written anew with one.
+    // RFC 9112 3: the parts may be taken as separated by any white space. Pound takes several spaces; the
+    // line is written anew with one.
     config.allow_multiple_spaces_in_request_line_delimiters(true);
     match config.parse_request_with_uninit_headers(&mut parsed, bytes, &mut lines) {
         Ok(Status::Complete(len)) if len == bytes.len() => {}
@@ -163,11 +167,11 @@ fn read_request(bytes: &[u8], rules: &Rules, into: &mut RequestHead) -> Result<(
     sanitize::request(&mut Draft { bytes, rules, lines, head: into, authority: None, named: None })
 }
 
-/// Parses and checks a response head, and says how its body ends. `bytes` are exactly one head. On a fault `into`
-/// holds nothing.
+/// Parses and checks a response head, and says how its body ends. `bytes` are exactly one head. On a fault
+/// `into` holds nothing.
 ///
-/// # Errors
-/// Everything that section 4 to 6 of RFC 9112 does not allow, an unknown status, and a 101 that nobody asked for.
+/// # Errors Everything that section 4 to 6 of RFC 9112 does not allow, an unknown status, and a 101 that
+/// nobody asked for.
 pub fn response(
     bytes: &[u8],
     rules: &ResponseRules,
@@ -196,7 +200,8 @@ fn read_response(
     let mut lines = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let mut config = ParserConfig::default();
-    // RFC 9112 5.1: in a response such space is removed before it is passed on (the writer does not copy such lines).
+    // RFC 9112 5.1: in a response such space is removed before it is passed on (the writer does not copy such
+    // lines).
     config.allow_spaces_after_header_name_in_responses(true);
     match config.parse_response_with_uninit_headers(&mut parsed, bytes, &mut lines) {
         Ok(Status::Complete(len)) if len == bytes.len() => {}
@@ -226,8 +231,8 @@ fn read_response(
     Ok(answer.framing)
 }
 
-/// The text behind the status code. The tokeniser has seen to it that the line is `HTTP/1.x NNN[ text]`; it does not
-/// return a text with bytes above 7F, which may stand there.
+/// The text behind the status code. The tokeniser has seen to it that the line is `HTTP/1.x NNN[ text]`; it
+/// does not return a text with bytes above 7F, which may stand there.
 fn reason(bytes: &[u8]) -> Span {
     const BEFORE: usize = "HTTP/1.1 200 ".len();
     Span { start: BEFORE as u32, end: first_line(bytes).len().max(BEFORE) as u32 }
@@ -260,8 +265,8 @@ fn collect(bytes: &[u8], headers: &[Header<'_>], fields: &mut Fields) -> Lines {
     Lines { start_line, longest: longest.max(end - line) }
 }
 
-/// What to answer to a head that the tokeniser did not take. Lines are read in their order, so what is wrong with the
-/// request line goes first, and a length goes before what the bytes are.
+/// What to answer to a head that the tokeniser did not take. Lines are read in their order, so what is wrong
+/// with the request line goes first, and a length goes before what the bytes are.
 #[cold]
 fn diagnose(bytes: &[u8], rules: &Rules, error: Error) -> Refusal {
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::len);

@@ -1,8 +1,8 @@
 //! Writing heads.
 //!
-//! What is passed on is copied; what concerns one connection only is made here. Lines that stay as they are and lie
-//! next to each other are copied in one go. A field can be dropped or given another value by the caller's `edit`; framing
-//! and `Connection` are not asked about: they belong to the side that is written to.
+//! What is passed on is copied; what concerns one connection only is made here. Lines that stay as they are
+//! and lie next to each other are copied in one go. A field can be dropped or given another value by the
+//! caller's `edit`; framing and `Connection` are not asked about: they belong to the side that is written to.
 
 use crate::http::fields::{Field, Fields, Known};
 use crate::http::head::{Framing, RequestHead, ResponseHead, Version};
@@ -98,9 +98,17 @@ impl<'s, S: Sink> Lines<'s, S> {
         self.whole = self.whole && self.sink.put(bytes);
     }
 
-    /// `Name: value`. Control bytes in the value become spaces (RFC 9110 5.5): values are made from configuration and
-    /// from parts of requests, and none of them may begin a line.
+    /// `Name: value`, unless the name says how long the body is: that is not for rules to say. Control bytes
+    /// in the value become spaces (RFC 9110 5.5): values are made from configuration and from parts of
+    /// requests, and none of them may begin a line.
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
+        if !matches!(Known::of(name), Known::ContentLength | Known::TransferEncoding | Known::Disguised) {
+            self.line(name, value);
+        }
+    }
+
+    /// `Name: value`, whatever the name.
+    pub(crate) fn line(&mut self, name: &[u8], value: &[u8]) {
         self.put(name);
         self.put(b": ");
         if octets::union(value) & NOT_VALUE == 0 {
@@ -114,17 +122,17 @@ impl<'s, S: Sink> Lines<'s, S> {
     }
 
     /// `Name: number`.
-    pub fn number(&mut self, name: &[u8], value: u64) {
+    pub(crate) fn number(&mut self, name: &[u8], value: u64) {
         let mut digits = [0; 20];
-        self.field(name, decimal(value, &mut digits));
+        self.line(name, decimal(value, &mut digits));
     }
 
     /// A line after it was edited.
     fn edited<'e>(&mut self, line: Line<'_>, edit: &mut impl FnMut(Line<'_>) -> Edit<'e>) {
         match edit(line) {
-            Edit::Keep => self.field(line.name, line.value),
+            Edit::Keep => self.line(line.name, line.value),
             Edit::Drop => {}
-            Edit::Value(value) => self.field(line.name, value),
+            Edit::Value(value) => self.line(line.name, value),
         }
     }
 
@@ -189,7 +197,7 @@ impl<S: Sink> Copier<'_, '_, S> {
         let end = field.value.end as usize + 2;
         if !field.is_plain(self.bytes) {
             self.flush();
-            self.lines.field(field.name.of(self.bytes), field.value.of(self.bytes));
+            self.lines.line(field.name.of(self.bytes), field.value.of(self.bytes));
         } else if self.run.1 == start {
             self.run.1 = end;
         } else {
@@ -224,7 +232,7 @@ impl<S: Sink> Copier<'_, '_, S> {
                         Edit::Drop => {}
                         Edit::Value(value) => {
                             self.flush();
-                            self.lines.field(name, value);
+                            self.lines.line(name, value);
                         }
                     }
                 }
@@ -267,9 +275,9 @@ pub struct RequestPlan<'a> {
 
 /// Writes the head of a request for a backend, framed as it came.
 ///
-/// Fields that end at us are left out, and the client's own X-SSL fields always. Each line that is passed on, and each
-/// canned one, is shown to `edit`; `more` may add lines at the end. `false` if the sink had no room for the whole head:
-/// what it holds then is of no use.
+/// Fields that end at us are left out, and the client's own X-SSL fields always. Each line that is passed on,
+/// and each canned one, is shown to `edit`; `more` may add lines at the end. `false` if the sink had no room
+/// for the whole head: what it holds then is of no use.
 pub fn request<'e, S: Sink>(
     sink: &mut S,
     bytes: &[u8],
@@ -299,6 +307,10 @@ pub fn request<'e, S: Sink>(
     };
     copier.fields(&head.fields, fate, edit);
     let mut lines = copier.lines;
+    if let (Some(host), false) = (head.host, head.fields.has(Known::Host)) {
+        // It was in the target alone (HTTP/1.0, absolute form), which is passed on without it.
+        lines.edited(Line { name: b"Host", value: host.of(bytes), known: Known::Host }, edit);
+    }
     if let Some(forwarded) = &plan.forwarded {
         write_forwarded(&mut lines, bytes, &head.fields, forwarded, edit);
     }
@@ -332,8 +344,8 @@ fn write_forwarded<'e, S: Sink>(
     edit: &mut impl FnMut(Line<'_>) -> Edit<'e>,
 ) {
     let name = b"X-Forwarded-For";
-    // With nothing to append to, the value is at hand; with one, it is put together in memory that lives until the
-    // line is written.
+    // With nothing to append to, the value is at hand; with one, it is put together in memory that lives
+    // until the line is written.
     let joined;
     let value = if fields.all(Known::XForwardedFor).any(|field| !field.hop && !field.value.is_empty()) {
         let mut list = Vec::with_capacity(128);
@@ -359,8 +371,8 @@ fn write_forwarded<'e, S: Sink>(
 /// How a response is written to a client.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponsePlan {
-    /// How the client finds the end of the body. With [`Framing::None`], [`ResponseHead::length`] is passed on as the length
-    /// that the body would have.
+    /// How the client finds the end of the body. With [`Framing::None`], [`ResponseHead::length`] is passed
+    /// on as the length that the body would have.
     pub framing: Framing,
     /// The connection closes after this response.
     pub close: bool,
@@ -368,8 +380,8 @@ pub struct ResponsePlan {
 
 /// Writes the head of a response for a client: HTTP/1.1, status and reason as sent, framed as the plan says.
 ///
-/// Fields that end at us are left out; an accepted upgrade is passed on. Each line that is passed on is shown to `edit`;
-/// `more` may add lines at the end. `false` if the sink had no room for the whole head.
+/// Fields that end at us are left out; an accepted upgrade is passed on. Each line that is passed on is shown
+/// to `edit`; `more` may add lines at the end. `false` if the sink had no room for the whole head.
 pub fn response<'e, S: Sink>(
     sink: &mut S,
     bytes: &[u8],

@@ -146,18 +146,17 @@ impl<W: Word> Bucket<W> {
     /// Is this entry the key's, and what does it say?
     #[inline]
     pub(super) fn look(&self, way: usize, probe: &Probe) -> Look {
-        let mut state = self.state(way);
         for _ in 0..LOOKS {
+            // Each look begins with an acquiring load: the one that ends a look orders only what came before it.
+            let state = self.state(way);
             if !state.is_full_of(probe.tag()) {
                 return Look::Other;
             }
             let reading = self.read(way, state);
             let same = self.entries[way].is_of(probe);
-            let now = self.again(way);
-            if now == state {
+            if self.again(way) == state {
                 return if same { Look::Same(reading) } else { Look::Other };
             }
-            state = now;
         }
         Look::Torn
     }

@@ -1,0 +1,222 @@
+//! Clients: they send their script in pieces and check every byte that comes back.
+
+use crate::message::{Ask, Deed, Frame, Head, body, pattern};
+use crate::scene::Tally;
+use ounce_sys::sim::{Far, FarRead, Random, SimNet};
+use ounce_sys::socket::Address;
+use std::collections::VecDeque;
+
+/// How a client behaves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Sends all requests at once.
+    pub(crate) pipelines: bool,
+    /// Reads at most so many bytes at a time.
+    pub(crate) sip: usize,
+    /// Says that it has sent everything before it has everything.
+    pub(crate) half_closes: bool,
+    /// Goes away after so many bytes were received.
+    pub(crate) leaves_at: Option<usize>,
+}
+
+/// One client connection and its script.
+pub(crate) struct Client {
+    to: Address,
+    far: Option<Far>,
+    start_us: u64,
+    script: VecDeque<Ask>,
+    waiting: VecDeque<Ask>,
+    output: Vec<u8>,
+    input: Vec<u8>,
+    received: usize,
+    manner: Manner,
+    shut: bool,
+    pub(crate) over: bool,
+}
+
+impl Client {
+    pub(crate) fn new(to: Address, start_us: u64, script: Vec<Ask>, manner: Manner) -> Client {
+        Client {
+            to,
+            far: None,
+            start_us,
+            script: script.into(),
+            waiting: VecDeque::new(),
+            output: Vec::new(),
+            input: Vec::new(),
+            received: 0,
+            manner,
+            shut: false,
+            over: false,
+        }
+    }
+
+    pub(crate) fn act(&mut self, net: &SimNet, random: &mut Random, tally: &mut Tally) {
+        if self.over {
+            return;
+        }
+        let now = net.now().mono_us;
+        if now < self.start_us {
+            return net.wake_at(self.start_us);
+        }
+        let far = match self.far {
+            Some(far) => far,
+            None => match net.connect(&self.to) {
+                Ok(far) => *self.far.insert(far),
+                Err(errno) => panic!("the listener refused a connection: {errno}"),
+            },
+        };
+        self.ask(random);
+        self.send(net, far, random);
+        let end = self.listen(net, far, random, tally);
+        let left = self.manner.leaves_at.is_some_and(|at| self.received >= at);
+        let done = self.script.is_empty() && self.waiting.is_empty() && self.output.is_empty();
+        if left || done || end {
+            if end {
+                // Whatever was not answered by now will not be.
+                tally.unanswered += (self.waiting.len() + self.script.len()) as u64;
+                let idempotent = self.waiting.iter().filter(|ask| ask.idempotent()).count();
+                tally.unanswered_idempotent += idempotent as u64;
+            }
+            net.close(far);
+            self.over = true;
+        }
+    }
+
+    fn ask(&mut self, random: &mut Random) {
+        while !self.script.is_empty()
+            && (self.manner.pipelines || (self.waiting.is_empty() && self.output.is_empty()))
+        {
+            let Some(ask) = self.script.pop_front() else { return };
+            let wire = ask.wire(|most| 1 + random.below(most as u64) as usize);
+            self.output.extend(wire);
+            self.waiting.push_back(ask);
+        }
+    }
+
+    fn send(&mut self, net: &SimNet, far: Far, random: &mut Random) {
+        while !self.output.is_empty() {
+            let piece = (1 + random.below(30_000) as usize).min(self.output.len());
+            match net.write(far, &self.output[..piece]) {
+                Ok(0) => return,
+                Ok(bytes) => {
+                    self.output.drain(..bytes);
+                    // Sometimes the rest waits for another time.
+                    if random.chance(200) {
+                        net.wake_at(net.now().mono_us + 100 + random.below(20_000));
+                        return;
+                    }
+                }
+                Err(_) => {
+                    // The proxy has closed: what it said last is still to be read.
+                    self.output.clear();
+                    self.script.clear();
+                }
+            }
+        }
+        if self.manner.half_closes && self.script.is_empty() && !self.shut {
+            self.shut = true;
+            net.shutdown_write(far);
+        }
+    }
+
+    /// Reads and checks; true if nothing more will come.
+    fn listen(&mut self, net: &SimNet, far: Far, random: &mut Random, tally: &mut Tally) -> bool {
+        let mut ended = false;
+        for _ in 0..4 {
+            match net.read(far, self.manner.sip) {
+                FarRead::Bytes(bytes) => {
+                    self.received += bytes.len();
+                    self.input.extend(bytes);
+                }
+                FarRead::Nothing => break,
+                FarRead::End => {
+                    ended = true;
+                    break;
+                }
+                FarRead::Reset => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        if !ended && net.available(far) > 0 {
+            net.wake_at(net.now().mono_us + 50 + random.below(3000));
+        }
+        while self.answer(ended, tally) {}
+        ended
+    }
+
+    /// Takes one response off the input if it is whole.
+    fn answer(&mut self, ended: bool, tally: &mut Tally) -> bool {
+        let Some(head) = Head::read(&self.input) else {
+            if ended && !self.input.is_empty() {
+                tally.cut += 1;
+                self.input.clear();
+            }
+            return false;
+        };
+        let status: u16 =
+            head.first.split(' ').nth(1).expect("a status line has a status").parse().expect("status");
+        assert!(head.first.starts_with("HTTP/1.1 "), "{}", head.first);
+        if status < 200 {
+            assert_eq!(status, 103, "100 was not asked for");
+            assert!(self.waiting.front().is_some_and(|ask| !ask.old), "HTTP/1.0 knows no interim responses");
+            self.input.drain(..head.len);
+            return true;
+        }
+        let ask = self.waiting.front().unwrap_or_else(|| panic!("a response to nothing: {head:?}")).clone();
+        let frame = match (head.field("transfer-encoding"), head.field("content-length")) {
+            _ if ask.method == "HEAD" => Frame::Length(0),
+            (Some("chunked"), None) => Frame::Chunked,
+            (None, Some(len)) => Frame::Length(len.parse().expect("a length")),
+            (None, None) => Frame::UntilClose,
+            both => panic!("framing {both:?}"),
+        };
+        assert!(!(ask.old && frame == Frame::Chunked), "HTTP/1.0 knows no chunks");
+        let Some((body, taken)) = body(frame, &self.input[head.len..], ended) else {
+            if ended {
+                tally.cut += 1;
+                self.waiting.pop_front();
+                self.input.clear();
+            }
+            return false;
+        };
+        if status == 200 {
+            let id = head.field("x-id").expect("the origin's own line");
+            assert_eq!(id, ask.id.to_string(), "the response to another request");
+            let whole = if ask.method == "HEAD" { Vec::new() } else { pattern(!ask.id, ask.answer) };
+            let cut_at_close = frame == Frame::UntilClose && body.len() < whole.len();
+            if cut_at_close {
+                // Only a reset may tell: and that is what the end was, or the check below fails.
+                assert!(ask.deed == Deed::DieInBody || tally.faulty, "a cut response looks whole");
+                assert_eq!(body, whole[..body.len()]);
+                tally.cut += 1;
+            } else {
+                assert!(
+                    body == whole,
+                    "request {}: {} bytes came, {} expected",
+                    ask.id,
+                    body.len(),
+                    whole.len()
+                );
+                tally.answered += 1;
+                tally.bodies += u64::from(!body.is_empty());
+            }
+        } else {
+            assert_eq!(status, 503, "{head:?}");
+            tally.refused += 1;
+        }
+        self.waiting.pop_front();
+        self.input.drain(..head.len + taken);
+        let closing = head.field("connection") == Some("close");
+        if closing {
+            // Nothing after this will be answered, and the script says so to nobody.
+            tally.unanswered += (self.waiting.len() + self.script.len()) as u64;
+            self.waiting.clear();
+            self.script.clear();
+            self.output.clear();
+        }
+        true
+    }
+}

@@ -1,0 +1,191 @@
+//! Origins: they check what they are asked and do what the path says.
+
+use crate::message::{Deed, Frame, Head, body, chunks, pattern};
+use ounce_sys::sim::{Far, FarRead, Random, SimNet};
+use ounce_sys::socket::Address;
+use std::collections::HashSet;
+
+/// One origin at one address.
+pub(crate) struct Origin {
+    address: Address,
+    connections: Vec<Connection>,
+}
+
+/// What all origins know together: which requests an origin has died on.
+#[derive(Default)]
+pub(crate) struct Memory {
+    pub(crate) died: HashSet<u64>,
+    /// Requests that an origin had whole, by id: how often.
+    pub(crate) bodies: u64,
+}
+
+struct Connection {
+    far: Far,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// No more requests: close when the output is out.
+    closing: bool,
+    /// Break off when so many bytes of output are out.
+    die_at: Option<usize>,
+    written: usize,
+    /// The answer to the request being read is out already.
+    early: bool,
+    eof: bool,
+    over: bool,
+}
+
+impl Origin {
+    pub(crate) fn new(net: &SimNet, address: Address) -> Origin {
+        net.listen(&address);
+        Origin { address, connections: Vec::new() }
+    }
+
+    pub(crate) fn act(&mut self, net: &SimNet, random: &mut Random, memory: &mut Memory) {
+        while let Some(far) = net.accept(&self.address) {
+            self.connections.push(Connection::new(far));
+        }
+        for connection in &mut self.connections {
+            connection.act(net, random, memory);
+        }
+        self.connections.retain(|connection| !connection.over);
+    }
+}
+
+impl Connection {
+    fn new(far: Far) -> Connection {
+        Connection {
+            far,
+            input: Vec::new(),
+            output: Vec::new(),
+            closing: false,
+            die_at: None,
+            written: 0,
+            early: false,
+            eof: false,
+            over: false,
+        }
+    }
+
+    fn act(&mut self, net: &SimNet, random: &mut Random, memory: &mut Memory) {
+        while !self.eof {
+            match net.read(self.far, 1 + random.below(40_000) as usize) {
+                FarRead::Bytes(bytes) => self.input.extend(bytes),
+                FarRead::Nothing => break,
+                FarRead::End => self.eof = true,
+                FarRead::Reset => {
+                    self.over = true;
+                    net.close(self.far);
+                    return;
+                }
+            }
+        }
+        while !self.closing && self.die_at.is_none() && self.serve(random, memory) {}
+        self.send(net);
+        if !self.over && self.eof && self.output.is_empty() {
+            net.close(self.far);
+            self.over = true;
+        }
+    }
+
+    fn send(&mut self, net: &SimNet) {
+        while !self.output.is_empty() {
+            if self.die_at.is_some_and(|at| self.written >= at) {
+                break;
+            }
+            let most = self.die_at.map_or(self.output.len(), |at| (at - self.written).min(self.output.len()));
+            match net.write(self.far, &self.output[..most]) {
+                Ok(0) => return,
+                Ok(bytes) => {
+                    self.output.drain(..bytes);
+                    self.written += bytes;
+                }
+                Err(_) => {
+                    net.close(self.far);
+                    self.over = true;
+                    return;
+                }
+            }
+        }
+        if self.die_at.is_some_and(|at| self.written >= at) || (self.closing && self.output.is_empty()) {
+            net.close(self.far);
+            self.over = true;
+        }
+    }
+
+    /// Serves one request if enough of it is here.
+    fn serve(&mut self, random: &mut Random, memory: &mut Memory) -> bool {
+        let Some(head) = Head::read(&self.input) else { return false };
+        let (id, answer, deed) = head.path();
+        assert_eq!(head.field("x-id"), Some(id.to_string().as_str()), "a head of two requests");
+        assert_eq!(head.field("x-forwarded-proto"), Some("http"));
+        let frame = match (head.field("transfer-encoding"), head.field("content-length")) {
+            (Some("chunked"), None) => Frame::Chunked,
+            (None, Some(len)) => Frame::Length(len.parse().expect("a length")),
+            (None, None) => Frame::Length(0),
+            both => panic!("framing {both:?}"),
+        };
+        let method = head.first.split(' ').next().unwrap_or_default().to_owned();
+        if deed == Deed::Early && !self.early {
+            self.early = true;
+            self.answer(&method, id, answer, deed, random);
+        }
+        let Some((body, taken)) = body(frame, &self.input[head.len..], false) else { return false };
+        assert_eq!(body, pattern(id, body.len()), "request {id} has a body that is not its own");
+        memory.bodies += u64::from(!body.is_empty());
+        self.input.drain(..head.len + taken);
+        if !std::mem::take(&mut self.early) {
+            let deed = match deed {
+                Deed::DieFirst | Deed::DieInHead if !memory.died.insert(id) => Deed::Length,
+                deed => deed,
+            };
+            self.answer(&method, id, answer, deed, random);
+        }
+        self.closing |= head.field("connection") == Some("close") || head.first.ends_with("1.0");
+        true
+    }
+
+    fn answer(&mut self, method: &str, id: u64, len: usize, deed: Deed, random: &mut Random) {
+        let body = if method == "HEAD" { Vec::new() } else { pattern(!id, len) };
+        let before = self.output.len();
+        if deed == Deed::Interim {
+            self.output
+                .extend(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let version = if deed == Deed::Old { "1.0" } else { "1.1" };
+        self.output.extend(format!("HTTP/{version} 200 OK\r\nX-Id: {id}\r\n").bytes());
+        match deed {
+            Deed::Chunked | Deed::Trailers => {
+                self.output.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+                if method != "HEAD" {
+                    let trailers = if deed == Deed::Trailers { "X-Sum: 1\r\n" } else { "" };
+                    chunks(
+                        &body,
+                        &mut self.output,
+                        &mut |most| 1 + random.below(most as u64) as usize,
+                        trailers,
+                    );
+                }
+            }
+            Deed::UntilClose => {
+                self.output.extend(b"Connection: close\r\n\r\n");
+                self.output.extend(body);
+                self.closing = true;
+            }
+            _ => {
+                if deed == Deed::ThenClose || deed == Deed::Old {
+                    self.closing = true;
+                }
+                self.output.extend(format!("Content-Length: {len}\r\n\r\n").bytes());
+                self.output.extend(body);
+            }
+        }
+        let added = self.output.len() - before;
+        let from = self.written + before;
+        match deed {
+            Deed::DieFirst => self.die_at = Some(from),
+            Deed::DieInHead => self.die_at = Some(from + 10),
+            Deed::DieInBody => self.die_at = Some(from + added - added.min(len) / 2 - 1),
+            _ => {}
+        }
+    }
+}
