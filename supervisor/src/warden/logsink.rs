@@ -1,6 +1,6 @@
 //! Log lines from the workers' sockets to where `LogFacility` says.
 //!
-//! A datagram is a batch: one byte that says of what (`R` requests, `P` problems), then lines, each ended by a line end.
+//! A datagram is a batch: one byte that says of what (`R` requests, `P` problems), then lines, each with its line end.
 //! The sockets are read as fast as batches come; where they go has a queue that drops and counts what it cannot hold,
 //! so that neither a stalled terminal nor a log daemon that sleeps holds up anything else in this process.
 
