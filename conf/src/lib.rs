@@ -56,6 +56,7 @@
 //! | the first address of a name | the first IPv4 address, else the first | the system's order changes with the machine |
 //! | listeners on one address fail to bind | an error when loading | sockets here share addresses, so binding would succeed |
 //! | `LineBufferSize` has no upper limit | 16 KiB hold, with a warning | a head lies in one page |
+//! | `Constant` is looked up for each request | when the configuration is loaded; unknown names are errors | nothing is left to fail later |
 //! | times are whole seconds | also `90s`, `2m`, `1h`, `1d`; sizes also `64k`, `1m`, `1g` | as Pound's development version |
 
 #![forbid(unsafe_code)]

@@ -119,4 +119,9 @@ impl Statement {
             _ => None,
         }
     }
+
+    /// Whether this option was given.
+    pub(crate) fn has(&self, switch: Switch) -> bool {
+        self.switches.iter().any(|switched| switched.switch == switch)
+    }
 }

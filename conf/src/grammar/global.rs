@@ -120,8 +120,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Constant", WITH_FORWARDED, "a named text for %[const NAME]")
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "value or file")])
         .switches(&[Switch::Trim, Switch::File, Switch::FileWatch])
-        .repeat(Repeat::Many)
-        .later(),
+        .repeat(Repeat::Many),
     row("Resolver", GLOBAL, "how names of dynamic backends are looked up").section(Scope::Resolver).later(),
     row("ConfigFile", &[Scope::Resolver], "a file in the form of resolv.conf")
         .takes(&[one(Kind::File, "file")])

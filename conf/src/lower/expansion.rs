@@ -1,6 +1,7 @@
 //! Texts with expansions: checked here, expanded by the engine for each request (pound.md section 6).
 
 use super::Lowering;
+use super::constant::Encoding;
 use crate::diag::Problem;
 use crate::source::Span;
 
@@ -9,8 +10,8 @@ const BARE: [&str; 5] = ["url", "path", "query", "host", "port"];
 const ADDRESS: &str = "remoteip";
 const NAMED: [&str; 2] = ["param", "header"];
 
-/// Accessors that Pound has and the engine has not yet; it would copy them as they stand.
-const LATER: [&str; 2] = ["user", "const"];
+/// An accessor that Pound has and the engine has not yet; it would copy it as it stands.
+const LATER: &str = "user";
 
 /// What is wrong with a text.
 enum Fault {
@@ -31,11 +32,32 @@ impl Lowering<'_> {
             out.push_str(before);
             let length = match read(sign) {
                 Ok(Part::Known(length)) => length,
+                // A constant that starts with a digit must not become part of the number before it.
+                Ok(Part::Reference(length)) if sign[length..].starts_with("%[const") => {
+                    out.push_str(&sign[..1]);
+                    out.push('{');
+                    out.push_str(&sign[1..length]);
+                    out.push('}');
+                    rest = &sign[length..];
+                    continue;
+                }
+                Ok(Part::Reference(length)) => length,
                 Ok(Part::Unknown(length)) => {
                     let shown = sign.get(..length).unwrap_or(sign);
                     let problem = Problem::warning(place, format!("{shown} is no known expansion"));
                     self.findings.push(problem.help("it is sent as it stands"));
                     length
+                }
+                Ok(Part::Constant { name, encoding, length }) => {
+                    match self.constant(name, encoding) {
+                        Ok(text) => out.push_str(&text),
+                        Err(reason) => {
+                            self.error(place, reason);
+                            return None;
+                        }
+                    }
+                    rest = &sign[length..];
+                    continue;
                 }
                 Ok(Part::Stray) => {
                     let problem = Problem::warning(place, "a % that starts no expansion");
@@ -62,13 +84,20 @@ impl Lowering<'_> {
 }
 
 /// What a dollar or percent sign starts, and how many bytes it takes.
-enum Part {
+enum Part<'t> {
     Known(usize),
+    /// A reference without braces.
+    Reference(usize),
     Unknown(usize),
+    Constant {
+        name: &'t str,
+        encoding: Encoding,
+        length: usize,
+    },
     Stray,
 }
 
-fn read(text: &str) -> Result<Part, Fault> {
+fn read(text: &str) -> Result<Part<'_>, Fault> {
     match text.as_bytes() {
         [b'$', b'$' | b'%', ..] => Ok(Part::Known(2)),
         [b'$', b'0'..=b'9' | b'{', ..] => reference(text),
@@ -82,7 +111,7 @@ fn read(text: &str) -> Result<Part, Fault> {
 }
 
 /// `$N`, `$N(M)`, `${N}`, `${N(M)}` and the same with `%`.
-fn reference(text: &str) -> Result<Part, Fault> {
+fn reference(text: &str) -> Result<Part<'_>, Fault> {
     let bytes = text.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let braced = bytes.get(1) == Some(&b'{');
@@ -110,21 +139,31 @@ fn reference(text: &str) -> Result<Part, Fault> {
         if bytes.get(at) != Some(&b'}') {
             return Err(Fault::Wrong("a brace is not closed"));
         }
-        at += 1;
+        return Ok(Part::Known(at + 1));
     }
-    Ok(Part::Known(at))
+    Ok(Part::Reference(at))
 }
 
 /// `%[NAME]` and `%[NAME ARGUMENT]`.
-fn accessor(text: &str) -> Result<Part, Fault> {
+fn accessor(text: &str) -> Result<Part<'_>, Fault> {
     let Some(end) = text.find(']') else {
         return Err(Fault::Wrong("a bracket is not closed"));
     };
     let inner = &text[2..end];
     let (name, argument) = inner.split_once(' ').unwrap_or((inner, ""));
     let argument = argument.trim();
-    if let Some(later) = LATER.into_iter().find(|later| *later == name) {
-        return Err(Fault::Later(if later == "user" { "%[user]" } else { "%[const]" }));
+    if name == LATER {
+        return Err(Fault::Later("%[user]"));
+    }
+    if name == "const" {
+        let (name, encoding) = argument.split_once(' ').unwrap_or((argument, "none"));
+        let encoding = match encoding.trim() {
+            "none" => Encoding::None,
+            "url" => Encoding::Url,
+            "base64" => Encoding::Base64,
+            _ => return Err(Fault::Wrong("a constant is encoded as none, url or base64")),
+        };
+        return Ok(Part::Constant { name, encoding, length: end + 1 });
     }
     let known = (BARE.contains(&name) && argument.is_empty())
         || (name == ADDRESS && matches!(argument, "" | "0" | "1"))
@@ -138,7 +177,7 @@ mod tests {
 
     fn length(text: &str) -> Option<usize> {
         match read(text) {
-            Ok(Part::Known(length)) => Some(length),
+            Ok(Part::Known(length) | Part::Reference(length)) => Some(length),
             _ => None,
         }
     }
@@ -155,11 +194,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_expanded_is_refused() {
-        for text in ["${", "${x}", "${1", "$1(2", "${1(}", "%[url", "$1(tag)", "%[user]", "%[const a]"] {
+        for text in ["${", "${x}", "${1", "$1(2", "${1(}", "%[url", "$1(tag)", "%[user]", "%[const a b]"] {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(matches!(read("% "), Ok(Part::Stray)));
         assert!(matches!(read("%[what]"), Ok(Part::Unknown(7))));
+        assert!(matches!(
+            read("%[const a url]"),
+            Ok(Part::Constant { name: "a", encoding: Encoding::Url, length: 14 })
+        ));
         assert!(matches!(read("%[param]"), Ok(Part::Unknown(8))));
     }
 }

@@ -22,6 +22,7 @@ impl Lowering<'_> {
         let mut log_level = crate::model::LogLevel::Regular;
         // Listeners that say nothing of their log follow the global setting wherever it stands.
         let mut follow_log_level = Vec::new();
+        self.enter(tree);
         for statement in self.meant(tree) {
             match statement.row.name {
                 "ListenHTTP" => {
@@ -46,6 +47,7 @@ impl Lowering<'_> {
         for (listener, _) in config.listeners.iter_mut().zip(follow_log_level).filter(|(_, follow)| *follow) {
             listener.log_level = log_level;
         }
+        self.leave();
         self.use_named_backends(&mut config);
         self.check_worker_counts(tree);
         config

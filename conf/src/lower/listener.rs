@@ -35,6 +35,7 @@ impl Lowering<'_> {
         let mut own_log_level = false;
         let mut labels = HashMap::new();
         let mut pages = HashMap::new();
+        self.enter(statement.block());
         for inner in self.meant(statement.block()) {
             match inner.row.name {
                 "Service" => {
@@ -50,6 +51,7 @@ impl Lowering<'_> {
                 _ => self.listener_setting(inner, &mut listener),
             }
         }
+        self.leave();
         listener.listen = self.listen(statement);
         (listener, own_log_level)
     }

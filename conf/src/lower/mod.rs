@@ -5,6 +5,7 @@
 mod acl;
 mod address;
 mod backend;
+mod constant;
 mod control;
 mod expansion;
 mod global;
@@ -35,6 +36,7 @@ pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findin
         acls: HashMap::new(),
         backends: backend::Named::new(tree),
         services: address::Services::default(),
+        constants: constant::Constants::default(),
         listening: Vec::new(),
     };
     lowering.config(tree)
@@ -47,6 +49,7 @@ struct Lowering<'a> {
     acls: HashMap<String, acl::Named>,
     backends: backend::Named,
     services: address::Services,
+    constants: constant::Constants,
     /// Where listeners listen, and the statement of each.
     listening: Vec<(Listen, Span)>,
 }

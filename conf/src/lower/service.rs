@@ -21,6 +21,7 @@ impl Lowering<'_> {
             balancer: self.defaults.balancer,
         };
         let mut conditions = Vec::new();
+        self.enter(statement.block());
         for inner in self.meant(statement.block()) {
             match inner.row.name {
                 "Disabled" => service.disabled = inner.flag(),
@@ -42,6 +43,7 @@ impl Lowering<'_> {
                 _ => conditions.extend(self.condition(inner)),
             }
         }
+        self.leave();
         service.condition = Condition::All(conditions);
         self.check_kinds(statement);
         service
