@@ -10,6 +10,7 @@ use crate::demo::Demo;
 use crate::listen::Bindings;
 use crate::log::Log;
 use crate::pidfile::PidFile;
+use crate::rows::Rows;
 use crate::source::{Generation, Source, create_segment};
 use crate::supervisor::{Setup, Supervisor, stage};
 use ounce_conf::Options;
@@ -51,12 +52,12 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
     set_umask();
     let demo = prepare_demo(settings)?;
     let mut source = source(name, settings, demo.as_ref())?;
-    let segment = Arc::new(create_segment()?);
-    let (generation, warnings) = source.read(&segment, 1).map_err(|findings| findings.join("\n"))?;
+    let mut rows = Rows::new(Arc::new(create_segment()?));
+    let (generation, warnings) = source.read(&mut rows, 1).map_err(|findings| findings.join("\n"))?;
     warnings.iter().for_each(|line| log.problem(line));
     prepare_process()?;
     let mut bindings = Bindings::default();
-    let staged = stage(&mut bindings, &segment, None, &generation, &source.folder)?;
+    let staged = stage(&mut bindings, &rows, None, &generation, &source.folder)?;
 
     let pid_path = pid_path(settings, &generation, &source.folder);
     let detached = generation.config.global.daemon && !stays(settings);
@@ -76,7 +77,7 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
         name: name.to_owned(),
         source,
         log: Log::standard(name, settings.verbose),
-        segment,
+        rows,
         standard_streams: settings.to_stderr || settings.demo,
         detached,
         demo,

@@ -1,7 +1,7 @@
 //! Where the configuration comes from, and what one reading of it makes.
 
 use crate::listen::Place;
-use crate::rows::{Claims, Identity};
+use crate::rows::{Identity, Rows};
 use ounce_conf::model::Config;
 use ounce_conf::{Diagnostic, Options};
 use ounce_core::Plan;
@@ -67,11 +67,11 @@ pub(crate) struct Generation {
 pub(crate) type Findings = Vec<String>;
 
 impl Source {
-    /// Reads the configuration and makes generation `number` of it, with rows in `segment`.
+    /// Reads the configuration and makes generation `number` of it.
     ///
     /// # Errors
     /// Everything that is wrong. In either case the findings are the lines to be printed.
-    pub(crate) fn read(&self, segment: &Segment, number: u32) -> Result<(Generation, Findings), Findings> {
+    pub(crate) fn read(&self, rows: &mut Rows, number: u32) -> Result<(Generation, Findings), Findings> {
         let loaded = match &self.text {
             Some(text) => ounce_conf::load_text(&self.file.to_string_lossy(), text, &self.options),
             None => ounce_conf::load(&self.file, &self.options),
@@ -79,7 +79,7 @@ impl Source {
         let loaded = loaded.map_err(|found| lines(&found))?;
         let mut findings = lines(&loaded.warnings);
         let config = loaded.config;
-        match self.prepare(config, segment, number) {
+        match self.prepare(config, rows, number) {
             Ok(generation) => Ok((generation, findings)),
             Err(errors) => {
                 findings.extend(errors);
@@ -94,16 +94,17 @@ impl Source {
     /// As [`Source::read`].
     pub(crate) fn check(&self) -> Result<Findings, Findings> {
         let segment = create_segment().map_err(|error| vec![error])?;
-        self.read(&segment, 1).map(|(_, findings)| findings)
+        self.read(&mut Rows::new(Arc::new(segment)), 1).map(|(_, findings)| findings)
     }
 
-    fn prepare(&self, config: Config, segment: &Segment, number: u32) -> Result<Generation, Findings> {
+    fn prepare(&self, config: Config, rows: &mut Rows, number: u32) -> Result<Generation, Findings> {
         let mut errors = Vec::new();
-        let mut claims = Claims::new(segment, number);
+        let slots = rows.segment().limits().workers;
+        let mut claims = rows.claims();
         let plan = ounce_core::route::compile(&config, &mut claims);
         let identities = claims.into_identities();
         let descent = descent(&config, &mut errors);
-        let workers = workers(&config, segment, &mut errors);
+        let workers = workers(&config, slots, &mut errors);
         match plan {
             Ok(plan) if errors.is_empty() => Ok(Generation {
                 number,
@@ -151,9 +152,9 @@ fn descent(config: &Config, errors: &mut Findings) -> Descent {
 }
 
 /// How many workers serve: as configured, or one for each CPU.
-fn workers(config: &Config, segment: &Segment, errors: &mut Findings) -> u16 {
+fn workers(config: &Config, slots: u32, errors: &mut Findings) -> u16 {
     // Two generations overlap in a reload, each with its warden.
-    let max = (segment.limits().workers as usize / 2).saturating_sub(1);
+    let max = (slots as usize / 2).saturating_sub(1);
     let workers = config.global.workers.map_or_else(|| cpus().min(max), usize::from);
     if !(1..=max).contains(&workers) {
         errors.push(format!("Workers {workers} is not between 1 and {max}"));

@@ -5,9 +5,8 @@
 use super::{Supervisor, now};
 use crate::listen::{Bindings, Staged, open_control};
 use crate::reload::Checker;
-use crate::rows::{self, Switches, set_switches};
+use crate::rows::{Rows, Switches};
 use crate::source::{Findings, Generation};
-use ounce_mem::Segment;
 use std::io::Write;
 use std::path::Path;
 
@@ -17,7 +16,7 @@ use std::path::Path;
 /// What cannot be bound; nothing has changed then.
 pub(crate) fn stage(
     bindings: &mut Bindings,
-    segment: &Segment,
+    rows: &Rows,
     serving: Option<&Generation>,
     generation: &Generation,
     folder: &Path,
@@ -28,7 +27,7 @@ pub(crate) fn stage(
         bindings.roll_back(staged);
         return Err(error);
     }
-    set_switches(segment, serving.map(|serving| &*serving.plan), &generation.plan, Switches::New);
+    rows.set_switches(serving.map(|serving| &*serving.plan), &generation.plan, Switches::New);
     Ok(staged)
 }
 
@@ -91,13 +90,12 @@ impl Supervisor {
     /// Reads the configuration, which was found good a moment ago, and lets its generation rise.
     fn change(&mut self) -> Result<(), Findings> {
         self.number += 1;
-        let segment = &self.setup.segment;
         // The check has passed the warnings on already.
-        let (generation, _) = self.setup.source.read(segment, self.number)?;
+        let (generation, _) = self.setup.source.read(&mut self.setup.rows, self.number)?;
         let serving = self.fleet.serving().and_then(|number| self.generations.get(&number));
         let folder = &self.setup.source.folder;
-        let staged =
-            stage(&mut self.bindings, segment, serving, &generation, folder).map_err(|error| vec![error])?;
+        let staged = stage(&mut self.bindings, &self.setup.rows, serving, &generation, folder)
+            .map_err(|error| vec![error])?;
         self.rise(generation, staged).map_err(|error| vec![error])
     }
 
@@ -115,7 +113,7 @@ impl Supervisor {
         let setup = &mut self.setup;
         match retired.and_then(|retired| self.generations.get(&retired)) {
             Some(retired) => {
-                set_switches(&setup.segment, Some(&retired.plan), &generation.plan, Switches::Changed);
+                setup.rows.set_switches(Some(&retired.plan), &generation.plan, Switches::Changed);
                 if retired.config.global.control != generation.config.global.control
                     && let Err(error) = give_control(generation, &setup.source.folder)
                 {
@@ -178,8 +176,7 @@ impl Supervisor {
 
     /// Frees the rows of the segment that no living generation names.
     pub(super) fn sweep(&mut self) {
-        self.number += 1;
         let living = self.generations.values().flat_map(|generation| &generation.identities);
-        rows::sweep(&self.setup.segment, self.number, living);
+        self.setup.rows.sweep(living);
     }
 }

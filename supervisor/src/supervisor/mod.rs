@@ -19,9 +19,9 @@ use crate::log::Log;
 use crate::logs::Logs;
 use crate::pidfile::PidFile;
 use crate::reload::Checker;
+use crate::rows::Rows;
 use crate::source::{Generation, Source};
 use crate::worker::{Birth, fork_warden, fork_worker};
-use ounce_mem::Segment;
 use ounce_sys::process::{self, Ended};
 use ounce_sys::{clock, pairs};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
@@ -41,7 +41,7 @@ pub(crate) struct Setup {
     /// The supervisor's own words.
     pub(crate) log: Log,
     /// The shared segment.
-    pub(crate) segment: Arc<Segment>,
+    pub(crate) rows: Rows,
     /// Request lines go to standard output and problems to standard error.
     pub(crate) standard_streams: bool,
     /// The terminal was left.
@@ -62,7 +62,7 @@ pub(crate) struct Supervisor {
     actions: VecDeque<Action>,
     children: Children,
     generations: BTreeMap<u32, Generation>,
-    /// The last number given to a generation or a sweep.
+    /// The last number given to a generation.
     number: u32,
     bindings: Bindings,
     /// The sockets of the rising generation.
@@ -90,7 +90,7 @@ impl Supervisor {
         starter: Option<Starter>,
         pid_file: Option<PidFile>,
     ) -> io::Result<Supervisor> {
-        let slots = setup.segment.limits().workers.min(u32::from(Slot::MAX)) as Slot;
+        let slots = setup.rows.segment().limits().workers.min(u32::from(Slot::MAX)) as Slot;
         Ok(Supervisor {
             events: Events::new()?,
             fleet: Fleet::new(slots),
@@ -167,7 +167,7 @@ impl Supervisor {
         if let Some(checker) = &mut self.checker {
             checker.tick(now);
         }
-        let fleet = self.setup.segment.fleet();
+        let fleet = self.setup.rows.segment().fleet();
         let mut out = Vec::new();
         self.fleet.tick(now, |slot| fleet.member(slot).heartbeat_ms, &mut out);
         self.actions.extend(out);
@@ -219,7 +219,7 @@ impl Supervisor {
             for message in last_words {
                 self.on_message(child.slot, message);
             }
-            self.setup.segment.fleet().ended(child.slot);
+            self.setup.rows.segment().fleet().ended(child.slot);
             self.tell_fleet(Event::Exited(child.slot, child.epitaph(ended.how)));
         }
     }
@@ -259,7 +259,7 @@ impl Supervisor {
         match self.try_fork(slot, generation, role) {
             Ok(child) => self.children.insert(child),
             Err(error) => {
-                self.setup.segment.fleet().ended(slot);
+                self.setup.rows.segment().fleet().ended(slot);
                 self.tell_fleet(Event::Exited(slot, format!("cannot be forked: {error}")));
             }
         }
@@ -267,7 +267,7 @@ impl Supervisor {
 
     fn try_fork(&mut self, slot: Slot, number: u32, role: Role) -> io::Result<Child> {
         let generation = self.generations.get(&number).ok_or(io::ErrorKind::NotFound)?;
-        let segment = &self.setup.segment;
+        let segment = self.setup.rows.segment();
         let owner = segment.fleet().begin(slot, number);
         let (ours, theirs) = pairs::seqpacket()?;
         let detached = self.setup.detached;
