@@ -1,12 +1,15 @@
 //! [`Sessions`]: which backend a client is bound to, per service and key.
 //!
 //! Bounded: a full bucket gives up the session that would expire first. Idle: each hit moves the expiry. The algorithm
-//! and its promises are in `table`; what its words mean is in `word`; `model` runs it under every schedule a checker
-//! can think of, with writers dying between any two of their steps.
+//! and its promises are in `table`; what its words mean is in `word`; `bucket` reads and writes them. `model` runs the
+//! table under many schedules, with writers dying between any two of their steps; `orders` runs parts of it under all
+//! that the memory orders allow; `tests/kill.rs` kills real processes.
 
 mod bucket;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod orders;
 mod table;
 mod word;
 

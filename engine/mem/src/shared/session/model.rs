@@ -1,8 +1,8 @@
 //! The table under a model checker: threads for processes, each of their steps a chance for the others, and some of
 //! them killed between two steps.
 //!
-//! The checker runs everything in one order that all agree on. That the orderings of the real words suffice is argued
-//! where they are used, and tried on real processors by `tests/kill.rs`.
+//! The checker runs everything in one order that all agree on. Whether the memory orders of the real words are strong
+//! enough is for `orders` to say.
 
 use super::super::fleet::Owner;
 use super::super::health::BackendId;
@@ -65,7 +65,7 @@ impl Word for Step {
 }
 
 /// How many schedules of each sort a model runs under. A failure prints the one that repeats it.
-const SCHEDULES: usize = 500;
+const SCHEDULES: usize = 1_000;
 /// How many threads a world takes.
 const THREADS: usize = 4;
 
