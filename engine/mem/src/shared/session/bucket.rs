@@ -13,7 +13,8 @@ pub const KEY_BYTES_MAX: usize = 127;
 const KEY_WORDS: usize = (KEY_BYTES_MAX + 1) / 8;
 /// Entries of a bucket.
 pub(super) const WAYS: usize = 8;
-/// How long it waits each time: some microseconds, where an undisturbed insertion takes a tenth of one.
+/// How many looks a waiter takes before it gives up: some microseconds, where an undisturbed insertion takes less than
+/// one.
 const TURNS: u32 = if cfg!(test) { 3 } else { 64 };
 /// How often a reader takes another look at an entry that changed under its eyes.
 pub(super) const LOOKS: u32 = 4;
