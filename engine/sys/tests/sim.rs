@@ -179,7 +179,7 @@ impl Client {
 
     /// False if the connection is broken.
     fn write(&mut self, net: &SimNet, far: Far) -> bool {
-        let part = (self.bytes - self.written).min(1 + net.below(30_000) as usize);
+        let part = (self.bytes - self.written).min(1 + net.below(30_000) as usize).min(net.room(far));
         let bytes: Vec<u8> = (self.written..self.written + part).map(byte).collect();
         match net.write(far, &bytes) {
             Ok(count) => self.written += count,
@@ -247,7 +247,7 @@ fn run(seed: u64) -> u64 {
 /// left over.
 #[test]
 fn echo_survives_all_faults() {
-    for seed in 0..200 {
+    for seed in 0..300 {
         run(seed);
     }
 }

@@ -103,11 +103,15 @@ impl Streams {
         self.end(id).is_none_or(|end| end.broken) || self.room(id) > 0
     }
 
-    /// Bytes that a write would take now.
+    /// Bytes that a write would take now: none until a quarter of the window is free, as a kernel does it, since
+    /// otherwise a stream once full would go on byte by byte.
     pub(super) fn room(&self, id: u64) -> usize {
         let peer = self.end(id).and_then(|end| self.end(end.peer));
         match peer {
-            Some(peer) => self.window.saturating_sub(peer.arrived.len() + peer.transit_bytes),
+            Some(peer) => {
+                let room = self.window.saturating_sub(peer.arrived.len() + peer.transit_bytes);
+                if room >= self.window / 4 { room } else { 0 }
+            }
             // The peer is gone and will answer with a reset: its kernel still takes bytes until then.
             None => self.window,
         }
@@ -299,7 +303,7 @@ mod tests {
         streams.write(a, b"first", 20).unwrap();
         streams.write(a, b"then", 10).unwrap();
         streams.shutdown_write(a, 10);
-        assert_eq!(streams.room(a), 1);
+        assert_eq!(streams.room(a), 0);
         streams.deliver(19, || false);
         assert!(!streams.readable(b));
         streams.deliver(20, || false);
