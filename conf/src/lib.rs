@@ -78,6 +78,8 @@ pub use grammar::help_directives;
 use diag::{Findings, Problem};
 use model::{Config, Pattern};
 use source::{FileId, Sources};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// What the command line says about loading.
@@ -89,16 +91,27 @@ pub struct Options {
     pub warn_deprecated: bool,
     /// `-W dns`: look host names up; without it only addresses in digits and socket paths are known.
     pub resolve_dns: bool,
+    /// What an earlier reading found, so that this one need not wait for a name server: other names are unknown.
+    pub known_names: Option<Names>,
     /// Says whether a pattern compiles, so that one that does not is reported at its place.
     pub check_pattern: Option<CheckPattern>,
 }
+
+/// Host names and their addresses in the system's order.
+pub type Names = BTreeMap<String, Vec<IpAddr>>;
 
 /// Says why a pattern does not compile.
 pub type CheckPattern = fn(&Pattern) -> Result<(), String>;
 
 impl Default for Options {
     fn default() -> Options {
-        Options { include_dir: None, warn_deprecated: true, resolve_dns: true, check_pattern: None }
+        Options {
+            include_dir: None,
+            warn_deprecated: true,
+            resolve_dns: true,
+            known_names: None,
+            check_pattern: None,
+        }
     }
 }
 
@@ -109,6 +122,8 @@ pub struct Loaded {
     pub config: Config,
     /// What its owner may want to change, in file order.
     pub warnings: Vec<Diagnostic>,
+    /// The names that were looked up.
+    pub names: Names,
 }
 
 /// Loads a file and everything it includes.
@@ -147,8 +162,8 @@ fn read(
     let mut findings = Findings::default();
     let base = options.include_dir.clone().unwrap_or(base);
     let tree = parse::parse(&mut sources, file, base, options.warn_deprecated, &mut findings);
-    let config = lower::lower(&tree, options, &mut findings);
+    let (config, names) = lower::lower(&tree, options, &mut findings);
     let failed = findings.errors() > 0;
     let diagnostics = findings.resolve(&sources);
-    if failed { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics }) }
+    if failed { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics, names }) }
 }

@@ -20,10 +20,11 @@ fn run(name: &str, input: &str) -> String {
         warn_deprecated: true,
         resolve_dns: false,
         check_pattern: Some(balanced),
+        ..Options::default()
     };
     let mut out = String::new();
     let (diagnostics, config) = match load_text(name, input, &options) {
-        Ok(Loaded { config, warnings }) => (warnings, Some(config)),
+        Ok(Loaded { config, warnings, .. }) => (warnings, Some(config)),
         Err(diagnostics) => (diagnostics, None),
     };
     for diagnostic in diagnostics {

@@ -10,7 +10,7 @@ use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
 use std::fs;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// Bytes of a socket's path that fit `sockaddr_un`, less its final zero.
@@ -77,19 +77,11 @@ impl Lowering<'_> {
     }
 
     /// Looks a name up. An address in digits is its own answer.
-    pub(super) fn look_up(&self, name: &str, port: u16, family: Family) -> Result<SocketAddr, String> {
+    pub(super) fn look_up(&mut self, name: &str, port: u16, family: Family) -> Result<SocketAddr, String> {
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok(SocketAddr::new(address, port));
         }
-        if !self.options.resolve_dns {
-            return Err("names are not looked up (-W no-dns)".to_owned());
-        }
-        let found = (name, port).to_socket_addrs().map_err(|error| {
-            let text = error.to_string();
-            let prefix = "failed to lookup address information: ";
-            text.strip_prefix(prefix).unwrap_or(&text).to_owned()
-        })?;
-        let found: Vec<SocketAddr> = found.collect();
+        let found = self.names.look_up(name)?;
         let four = found.iter().find(|address| address.is_ipv4());
         let six = found.iter().find(|address| address.is_ipv6());
         let chosen = match family {
@@ -98,7 +90,8 @@ impl Lowering<'_> {
             Family::Inet6 => six,
             Family::Unix => None,
         };
-        chosen.copied().ok_or_else(|| "it has no address of this family".to_owned())
+        let chosen = chosen.map(|address| SocketAddr::new(*address, port));
+        chosen.ok_or_else(|| "it has no address of this family".to_owned())
     }
 
     /// A path for a UNIX socket, checked for its length.

@@ -13,22 +13,23 @@ mod header;
 mod listener;
 mod log;
 mod matching;
+mod names;
 mod page;
 mod pattern;
 mod service;
 mod session;
 
-use crate::Options;
 use crate::diag::{Findings, Problem};
 use crate::grammar::{Repeat, Row, Status};
 use crate::model::{Balancer, Config, Flavour, HeaderOption, Listen};
 use crate::source::Span;
 use crate::tree::{Inner, Statement};
+use crate::{Names, Options};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Lowers a whole tree.
-pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findings) -> Config {
+/// Lowers a whole tree. Also tells the names that were looked up.
+pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findings) -> (Config, Names) {
     let mut lowering = Lowering {
         options,
         findings,
@@ -37,9 +38,11 @@ pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findin
         backends: backend::Named::new(tree),
         services: address::Services::default(),
         constants: constant::Constants::default(),
+        names: names::Resolver::new(options),
         listening: Vec::new(),
     };
-    lowering.config(tree)
+    let config = lowering.config(tree);
+    (config, lowering.names.into_names())
 }
 
 struct Lowering<'a> {
@@ -50,6 +53,7 @@ struct Lowering<'a> {
     backends: backend::Named,
     services: address::Services,
     constants: constant::Constants,
+    names: names::Resolver<'a>,
     /// Where listeners listen, and the statement of each.
     listening: Vec<(Listen, Span)>,
 }
