@@ -73,6 +73,7 @@ impl Descent {
     /// # Errors
     /// What failed and why. The caller must end then: the process may be half-way down.
     pub fn apply(&self) -> io::Result<()> {
+        let parent = ParentDeath::remember()?;
         if let Some(root) = &self.root {
             enter(root).map_err(|error| about(&error, &format!("chroot to {}", root.display())))?;
         }
@@ -83,6 +84,7 @@ impl Descent {
         if let Some(user) = &self.user {
             take_user(user.uid).map_err(|error| about(&error, &format!("change to user {}", user.uid)))?;
         }
+        parent.arm_again()?;
         forbid_new_privileges()
     }
 
@@ -98,6 +100,36 @@ impl Descent {
         nix::unistd::setgroups(&groups)?;
         let gid = Gid::from_raw(gid);
         Ok(nix::unistd::setresgid(gid, gid, gid)?)
+    }
+}
+
+/// The signal that this process asked for at its parent's end, which the kernel forgets when the user changes.
+struct ParentDeath {
+    signal: libc::c_int,
+    parent: nix::unistd::Pid,
+}
+
+impl ParentDeath {
+    fn remember() -> io::Result<ParentDeath> {
+        let mut signal: libc::c_int = 0;
+        // SAFETY: the pointer is to an int that lives over the call.
+        let result = unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
+        crate::socket::check(result)?;
+        Ok(ParentDeath { signal, parent: nix::unistd::getppid() })
+    }
+
+    fn arm_again(&self) -> io::Result<()> {
+        if self.signal == 0 {
+            return Ok(());
+        }
+        // SAFETY: no memory is passed.
+        crate::socket::check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, self.signal) })?;
+        // It may have ended while nothing was armed.
+        if nix::unistd::getppid() == self.parent {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESRCH))
+        }
     }
 }
 

@@ -4,8 +4,15 @@
 //! [`Completion`]s from [`Ring::wait`]. Buffers move: `send` takes its [`Buf`] and the completion gives it back, a
 //! receive hands out a page of the ring's own. So nothing that the kernel holds can be freed or reused.
 //!
-//! Rules for callers: at most one receive and one send in flight per descriptor; a descriptor is closed only when
-//! every operation on it has ended (a completion without `more`).
+//! Rules for callers, which the simulation ([`crate::sim`]) enforces:
+//! 1. At most one receive and one send in flight per descriptor, and one poll for each interest.
+//! 2. A descriptor is closed only when every operation on it has ended: its owner has seen the completion without
+//!    `more`. To close is to cancel, to wait, then to close.
+//! 3. An op number always stands for the same method of [`Ring`], since a completion of the kernel's does not say what
+//!    it completes. A token in flight is not used again before its end.
+//! 4. Slots are dense indices: rings keep tables by slot.
+//! 5. [`Ring::shutdown_write`] and [`Ring::splice`] act at once, past what is queued: nothing else may be in flight in
+//!    that direction.
 
 use crate::errno::Errno;
 use crate::socket::Address;
@@ -22,11 +29,11 @@ pub struct Fd(pub i32);
 /// Names one operation in flight: what it is and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
-    /// The kind of operation, chosen by the owner; travels unchanged. 0 to 250.
+    /// The kind of operation, chosen by the owner; travels unchanged. 0 to 250; one number, one method of [`Ring`].
     pub op: u8,
     /// Generation of the owner's slot, 24 bits.
     pub generation: u32,
-    /// The owner's slot.
+    /// The owner's slot: a dense index, below 2^24.
     pub slot: u32,
 }
 
@@ -109,7 +116,8 @@ pub trait Ring {
     /// The pool that receives take their pages from; callers take pages for sending from it too.
     fn pool(&self) -> &Pool;
 
-    /// Accepts connections on a listening socket until cancelled: one [`Outcome::Accepted`] each.
+    /// Accepts connections on a listening socket until cancelled: one [`Outcome::Accepted`] each. It may also end by
+    /// itself, with an `Accepted` or `Failed` without `more` (no descriptors left, for one): start it again.
     fn accept(&mut self, listener: Fd, token: Token);
 
     /// Opens a non-blocking stream socket fit for `connect` to this address (TCP_NODELAY set where it applies).
@@ -123,6 +131,9 @@ pub trait Ring {
 
     /// Receives until cancelled, ended or out of buffers: `Received` any number of times with `more`, then one of
     /// `Eof`, `NoBuffers`, `Cancelled`, `Failed` without it. A `Received` without `more` ends it too: start it again.
+    ///
+    /// `NoBuffers` may come although the pool has pages (a burst used up those that lay ready): when it has, start again
+    /// at once. On a socket of messages each `Received` is one message.
     fn receive(&mut self, fd: Fd, token: Token);
 
     /// Sends the bytes of `buf`, perhaps not all of them. Ends as `Sent`, `Failed` or `Cancelled`. Never raises SIGPIPE.
@@ -135,7 +146,7 @@ pub trait Ring {
     /// `Cancelled`, or whatever happened first. Unknown tokens are ignored.
     fn cancel(&mut self, token: Token);
 
-    /// Says that nothing more will be sent on this socket. Nothing is reported.
+    /// Says that nothing more will be sent on this socket, after the last send on it has ended. Nothing is reported.
     fn shutdown_write(&mut self, fd: Fd);
 
     /// Gives a descriptor back. `abort` drops what is unsent and resets the connection (SO_LINGER 0).
@@ -153,7 +164,8 @@ pub trait Ring {
     /// What pipe2(2) reports.
     fn pipe(&mut self) -> io::Result<Pipe>;
 
-    /// Moves up to `max` bytes between a socket and a pipe end, at once and without waiting (splice(2)).
+    /// Moves up to `max` bytes between a socket and a pipe end, at once and without waiting (splice(2)). `Nothing` does
+    /// not say which side is to blame: the caller knows what the pipe holds.
     ///
     /// # Errors
     /// The error of the socket concerned.

@@ -1,5 +1,9 @@
 //! What both rings of the kernel promise and a simulation has no part in: messages, UNIX sockets, and the end of
 //! a ring with operations in flight.
+//!
+//! Of the error numbers, refused, reset, broken pipe, no descriptors, no such file and bad descriptor are provoked here
+//! and beside; timed out, unreachable and out of ports take a network that a test cannot have, so the simulation makes
+//! them up.
 
 use ounce_mem::Pool;
 use ounce_sys::epoll::EpollRing;

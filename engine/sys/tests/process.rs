@@ -124,7 +124,7 @@ fn only_kept_descriptors_stay() {
     assert_eq!(end, End::Exited(0));
 }
 
-/// A worker whose supervisor is killed ends too.
+/// A worker whose supervisor is killed ends too, also when it has given up its rights since.
 fn children_die_with_their_parent() {
     let (read, write) = nix::unistd::pipe().unwrap();
     let parent = match process::fork().unwrap() {
@@ -132,6 +132,10 @@ fn children_die_with_their_parent() {
             let middle = process::pid();
             if process::fork().unwrap() == Fork::Child {
                 process::die_with_parent(middle).unwrap();
+                if nix::unistd::geteuid().is_root() {
+                    let user = lookup_user("nobody").ok();
+                    Descent { user, ..Descent::default() }.apply().unwrap();
+                }
                 nix::unistd::write(&write, b"x").unwrap();
             }
             loop {
