@@ -97,6 +97,9 @@ fn forwarded_lines_append_and_replace() {
                  x-forwarded-for: 2.2.2.2, 3.3.3.3\r\nX-Forwarded-Port: 1\r\n";
     let list = "A: 1\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 192.0.2.9\r\n";
     assert_eq!(request_lines(&plan, lines), format!("{list}{canned}"));
+    let many = "X-Forwarded-For: 10.200.30.40, 2001:db8:1:2:3:4:5:6\r\n".repeat(20);
+    let list = "10.200.30.40, 2001:db8:1:2:3:4:5:6, ".repeat(20);
+    assert_eq!(request_lines(&plan, &many), format!("X-Forwarded-For: {list}192.0.2.9\r\n{canned}"));
     let portless = RequestPlan { forwarded: Some(Forwarded { port: None, ..FORWARDED }), ..PLAN };
     assert!(!request_lines(&portless, lines).contains("Port"));
     assert_eq!(request_lines(&PLAN, "X-Forwarded-For: 1.1.1.1\r\n"), "X-Forwarded-For: 1.1.1.1\r\n");

@@ -314,17 +314,11 @@ impl Fields {
         self.list.iter()
     }
 
-    /// Adds a field.
+    /// Adds fields, with room for all of them made at once.
     #[inline]
-    pub(crate) fn push(&mut self, field: Field) {
-        self.present |= field.known.bit();
-        self.list.push(field);
-    }
-
-    /// Room for so many, made at once.
-    #[inline]
-    pub(crate) fn reserve(&mut self, count: usize) {
-        self.list.reserve(count);
+    pub(crate) fn extend(&mut self, fields: impl Iterator<Item = Field>) {
+        let present = &mut self.present;
+        self.list.extend(fields.inspect(|field| *present |= field.known.bit()));
     }
 
     /// All fields, for marking.
@@ -382,7 +376,7 @@ mod tests {
     fn clearing_forgets_presence() {
         let mut fields = Fields::default();
         let span = Span { start: 0, end: 4 };
-        fields.push(Field { name: span, value: span, known: Known::Host, hop: false });
+        fields.extend([Field { name: span, value: span, known: Known::Host, hop: false }].into_iter());
         assert!(fields.has(Known::Host) && !fields.has(Known::Te));
         assert_eq!(fields.find(b"hOsT", "HOST").map(|field| field.known), Some(Known::Host));
         fields.clear();

@@ -211,7 +211,8 @@ mod tests {
         let mut head = RequestHead::default();
         let span = Span::default();
         for _ in 0..20 {
-            head.fields.push(Field { name: span, value: span, known: Known::Host, hop: false });
+            head.fields
+                .extend([Field { name: span, value: span, known: Known::Host, hop: false }].into_iter());
             head.hop.named.push(span);
         }
         head.hop.close = true;

@@ -252,16 +252,14 @@ fn collect(bytes: &[u8], headers: &[Header<'_>], fields: &mut Fields) -> Lines {
     let empty_line = if bytes.ends_with(b"\r\n") { 2 } else { 1 };
     let end = bytes.len() as u32 - empty_line;
     let start_line = headers.first().map_or(end, |header| Span::within(bytes, header.name.as_bytes()).start);
-    let mut longest = 0;
-    let mut line = start_line;
-    fields.reserve(headers.len());
-    for header in headers {
+    let (mut longest, mut line) = (0, start_line);
+    fields.extend(headers.iter().map(|header| {
         let name = Span::within(bytes, header.name.as_bytes());
         longest = longest.max(name.start - line);
         line = name.start;
-        let value = Span::within(bytes, header.value);
-        fields.push(Field { name, value, known: Known::of(header.name.as_bytes()), hop: false });
-    }
+        let known = Known::of(header.name.as_bytes());
+        Field { name, value: Span::within(bytes, header.value), known, hop: false }
+    }));
     Lines { start_line, longest: longest.max(end - line) }
 }
 

@@ -343,23 +343,25 @@ fn write_forwarded<'e, S: Sink>(
     forwarded: &Forwarded<'_>,
     edit: &mut impl FnMut(Line<'_>) -> Edit<'e>,
 ) {
-    let name = b"X-Forwarded-For";
-    // With nothing to append to, the value is at hand; with one, it is put together in memory that lives
-    // until the line is written.
-    let joined;
-    let value = if fields.all(Known::XForwardedFor).any(|field| !field.hop && !field.value.is_empty()) {
-        let mut list = Vec::with_capacity(128);
-        for field in fields.all(Known::XForwardedFor).filter(|field| !field.hop && !field.value.is_empty()) {
-            list.extend_from_slice(field.value.of(bytes));
-            list.extend_from_slice(b", ");
-        }
-        list.extend_from_slice(forwarded.client);
-        joined = list;
-        joined.as_slice()
+    let earlier =
+        || fields.all(Known::XForwardedFor).filter(|field| !field.hop).map(|field| field.value.of(bytes));
+    let len = earlier().map(|value| value.len() + 2).sum::<usize>() + forwarded.client.len();
+    // A list of a dozen proxies fits on the stack.
+    let (mut short, mut long) = ([0; 256], Vec::new());
+    let list = if len <= short.len() {
+        &mut short[..]
     } else {
-        forwarded.client
+        long.resize(len, 0);
+        long.as_mut_slice()
     };
-    lines.edited(Line { name, value, known: Known::XForwardedFor }, edit);
+    let mut end = 0;
+    let parts = earlier().filter(|value| !value.is_empty()).flat_map(|value| [value, b", "]);
+    for part in parts.chain([forwarded.client]) {
+        list[end..end + part.len()].copy_from_slice(part);
+        end += part.len();
+    }
+    let value = &list[..end];
+    lines.edited(Line { name: b"X-Forwarded-For", value, known: Known::XForwardedFor }, edit);
     let proto = Line { name: b"X-Forwarded-Proto", value: forwarded.proto, known: Known::XForwardedProto };
     lines.edited(proto, edit);
     if let Some(port) = forwarded.port {
