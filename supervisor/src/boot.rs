@@ -7,11 +7,12 @@
 use crate::args::{Settings, default_file};
 use crate::daemon::{Side, detach, set_umask};
 use crate::demo::Demo;
+use crate::known::{Known, Lookup};
 use crate::listen::Bindings;
 use crate::log::Log;
 use crate::pidfile::PidFile;
 use crate::rows::Rows;
-use crate::source::{Generation, Source, create_segment};
+use crate::source::{Generation, Reading, Source, create_segment};
 use crate::supervisor::{Setup, Supervisor, stage};
 use ounce_conf::Options;
 use ounce_sys::{process, signal};
@@ -33,8 +34,8 @@ fn check(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
     let demo = prepare_demo(settings)?;
     let source = source(name, settings, demo.as_ref())?;
     match source.check() {
-        Ok(warnings) => {
-            warnings.iter().for_each(|line| log.problem(line));
+        Ok(reading) => {
+            reading.warnings.iter().for_each(|line| log.problem(line));
             if settings.verbose || settings.to_stderr {
                 println!("{name}: Config file {} is OK", source.file.display());
             }
@@ -53,7 +54,8 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
     let demo = prepare_demo(settings)?;
     let mut source = source(name, settings, demo.as_ref())?;
     let mut rows = Rows::new(Arc::new(create_segment()?));
-    let (generation, warnings) = source.read(&mut rows, 1).map_err(|findings| findings.join("\n"))?;
+    let reading = source.read(&mut rows, 1, Lookup::Ask(Known::default()));
+    let Reading { generation, warnings, .. } = reading.map_err(|findings| findings.join("\n"))?;
     warnings.iter().for_each(|line| log.problem(line));
     prepare_process()?;
     let mut bindings = Bindings::default();
@@ -107,6 +109,7 @@ fn source(name: &str, settings: &Settings, demo: Option<&Demo>) -> Result<Source
         include_dir: settings.include_dir.clone(),
         warn_deprecated: settings.warn_deprecated,
         resolve_dns: settings.resolve_dns,
+        known_names: None,
         check_pattern: Some(ounce_core::route::pattern::check),
     };
     let folder = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;

@@ -11,7 +11,7 @@
 //! | `source` | the configuration and what follows from it alone |
 //! | `fleet` | every decision about children, without a process or a clock |
 //! | `supervisor` | the loop that carries the decisions out; reloads |
-//! | `reload` | a changed configuration is checked in a child |
+//! | `reload`, `known` | a changed configuration is checked in a child, which passes on what it asked the system |
 //! | `listen` | the listening sockets and who gets which |
 //! | `rows` | rows of the segment: claimed, kept, swept |
 //! | `child`, `worker` | fork, and what a child does first |
@@ -36,6 +36,7 @@ mod demo;
 mod events;
 mod fleet;
 mod inheritance;
+mod known;
 mod listen;
 mod log;
 mod logs;

@@ -1,9 +1,11 @@
 //! Reading a changed configuration while the old one serves.
 //!
 //! A file can be wrong, huge, on a disk that hangs, or name hosts whose name server is silent. So a child reads it
-//! first, with a time limit, and reports what it found. Only a file that has passed is read again by the supervisor.
+//! first, with a time limit, and reports what it found and what it asked the system about. Only a file that has passed is
+//! read again by the supervisor, which then asks nobody.
 
 use crate::child::{Outfit, fork};
+use crate::known::Known;
 use crate::log::foreign;
 use crate::source::{Findings, Source};
 use ounce_sys::process::{self, End};
@@ -14,6 +16,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 const CHECK_MS: u64 = 30_000;
 /// Findings are kept up to this size; the rest is read and dropped.
 const FINDINGS_BYTES_MAX: usize = 64 * 1024;
+/// Leads a finding; other lines are answers of the system.
+const FINDING: char = '!';
 /// What is read before others have their turn.
 const READS_MAX: usize = 16;
 
@@ -39,12 +43,14 @@ impl Checker {
         let keep = vec![write.as_raw_fd()];
         let outfit = Outfit { name: "ounce-check", cpu: None, keep, orders: None, detached };
         let pid = fork(&outfit, || {
-            let (findings, verdict) = match source.check() {
-                Ok(findings) => (findings, Ok(())),
-                Err(findings) => (findings, Err("the configuration is wrong".into())),
+            let (findings, known, verdict) = match source.check() {
+                Ok(reading) => (reading.warnings, reading.known, Ok(())),
+                Err(findings) => (findings, Known::default(), Err("the configuration is wrong".into())),
             };
+            let mut lines = known.to_lines();
+            lines.extend(findings.iter().map(|finding| format!("{FINDING}{finding}")));
             let mut write = &write;
-            let told = write.write_all(findings.join("\n").as_bytes());
+            let told = write.write_all(lines.join("\n").as_bytes());
             told.map_err(|error| error.to_string()).and(verdict)
         })?;
         Ok(Checker { pid, line: Some(read), text: Vec::new(), until: now + CHECK_MS, late: false, end: None })
@@ -104,16 +110,23 @@ impl Checker {
         self.line.is_none() && self.end.is_some()
     }
 
-    /// What it found: warnings of a good configuration, or everything about a bad one.
+    /// What it found: the warnings of a good configuration and what it asked about, or everything about a bad one.
     ///
     /// # Errors
     /// Why the configuration will not do.
-    pub(crate) fn verdict(self) -> Result<Findings, Findings> {
-        let mut findings: Findings =
-            self.text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(foreign).collect();
+    pub(crate) fn verdict(self) -> Result<(Findings, Known), Findings> {
+        let mut findings = Findings::new();
+        let mut known = Known::default();
+        for line in self.text.split(|byte| *byte == b'\n') {
+            match line.strip_prefix(&[FINDING as u8]) {
+                Some(finding) => findings.push(foreign(finding)),
+                // What is no answer is missed in the second reading, which then fails for it.
+                None => _ = str::from_utf8(line).is_ok_and(|line| known.take_line(line)),
+            }
+        }
         match self.end {
             _ if self.late => findings.push(format!("it could not be read within {} s", CHECK_MS / 1000)),
-            Some(End::Exited(0)) => return Ok(findings),
+            Some(End::Exited(0)) => return Ok((findings, known)),
             Some(End::Exited(1)) if !findings.is_empty() => {}
             Some(End::Exited(status)) => findings.push(format!("its check ended with status {status}")),
             Some(End::Killed(signal)) => findings.push(format!("its check was killed by signal {signal}")),
@@ -136,7 +149,7 @@ mod tests {
 
     #[test]
     fn it_is_over_when_it_is_gone_and_its_words_are_read() {
-        let (mut checker, write) = checker(None, b"f:1.1: bad\nf:2.1: worse\n");
+        let (mut checker, write) = checker(None, b"!f:1.1: bad\n!f:2.1: worse\n");
         checker.hear();
         checker.ended(End::Exited(1));
         assert!(!checker.is_over(), "more may be on its way");
@@ -149,17 +162,19 @@ mod tests {
     #[test]
     fn only_status_0_is_a_pass() {
         let verdict = |end| checker(Some(end), b"").0.verdict();
-        assert_eq!(verdict(End::Exited(0)), Ok(vec![]));
+        assert_eq!(verdict(End::Exited(0)), Ok((vec![], Known::default())));
         assert_eq!(verdict(End::Exited(1)), Err(vec!["its check ended with status 1".to_string()]));
         assert_eq!(verdict(End::Killed(11)), Err(vec!["its check was killed by signal 11".to_string()]));
     }
 
     #[test]
-    fn warnings_of_a_good_configuration_are_passed_on() {
-        let (mut checker, write) = checker(Some(End::Exited(0)), b"f:1.1: warning: old");
+    fn warnings_and_answers_of_a_good_configuration_are_passed_on() {
+        let (mut checker, write) = checker(Some(End::Exited(0)), b"group\tadm\t4\n!f:1.1: warning: old");
         drop(write);
         checker.hear();
-        assert_eq!(checker.verdict(), Ok(vec!["f:1.1: warning: old".to_string()]));
+        let (findings, known) = checker.verdict().unwrap();
+        assert_eq!(findings, ["f:1.1: warning: old"]);
+        assert_eq!(known.to_lines(), ["group\tadm\t4"]);
     }
 
     #[test]

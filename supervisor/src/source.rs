@@ -1,12 +1,13 @@
 //! Where the configuration comes from, and what one reading of it makes.
 
+use crate::known::{Known, Lookup};
 use crate::listen::Place;
 use crate::rows::{Identity, Rows};
 use ounce_conf::model::Config;
 use ounce_conf::{Diagnostic, Options};
 use ounce_core::Plan;
 use ounce_mem::{Limits, Segment};
-use ounce_sys::privilege::{self, Descent};
+use ounce_sys::privilege::Descent;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,47 +64,67 @@ pub(crate) struct Generation {
     pub(crate) identities: Vec<Identity>,
 }
 
-/// What a reading came to: lines for the log, without the program's name.
+/// Lines for the log, without the program's name.
 pub(crate) type Findings = Vec<String>;
+
+/// A reading of a good configuration.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// What it makes.
+    pub(crate) generation: Generation,
+    /// What its owner may want to change.
+    pub(crate) warnings: Findings,
+    /// What the system was asked about.
+    pub(crate) known: Known,
+}
 
 impl Source {
     /// Reads the configuration and makes generation `number` of it.
     ///
     /// # Errors
-    /// Everything that is wrong. In either case the findings are the lines to be printed.
-    pub(crate) fn read(&self, rows: &mut Rows, number: u32) -> Result<(Generation, Findings), Findings> {
+    /// Everything that is wrong, and the warnings.
+    pub(crate) fn read(&self, rows: &mut Rows, number: u32, mut lookup: Lookup) -> Result<Reading, Findings> {
+        let options = Options { known_names: lookup.names(), ..self.options.clone() };
         let loaded = match &self.text {
-            Some(text) => ounce_conf::load_text(&self.file.to_string_lossy(), text, &self.options),
-            None => ounce_conf::load(&self.file, &self.options),
+            Some(text) => ounce_conf::load_text(&self.file.to_string_lossy(), text, &options),
+            None => ounce_conf::load(&self.file, &options),
         };
         let loaded = loaded.map_err(|found| lines(&found))?;
-        let mut findings = lines(&loaded.warnings);
-        let config = loaded.config;
-        match self.prepare(config, rows, number) {
-            Ok(generation) => Ok((generation, findings)),
+        let mut warnings = lines(&loaded.warnings);
+        match self.prepare(loaded.config, rows, number, &mut lookup) {
+            Ok(generation) => {
+                let known = lookup.into_known(loaded.names);
+                Ok(Reading { generation, warnings, known })
+            }
             Err(errors) => {
-                findings.extend(errors);
-                Err(findings)
+                warnings.extend(errors);
+                Err(warnings)
             }
         }
     }
 
-    /// Reads the configuration for its faults alone.
+    /// Reads the configuration for its faults and what it asks about, with tables of its own.
     ///
     /// # Errors
     /// As [`Source::read`].
-    pub(crate) fn check(&self) -> Result<Findings, Findings> {
+    pub(crate) fn check(&self) -> Result<Reading, Findings> {
         let segment = create_segment().map_err(|error| vec![error])?;
-        self.read(&mut Rows::new(Arc::new(segment)), 1).map(|(_, findings)| findings)
+        self.read(&mut Rows::new(Arc::new(segment)), 1, Lookup::Ask(Known::default()))
     }
 
-    fn prepare(&self, config: Config, rows: &mut Rows, number: u32) -> Result<Generation, Findings> {
+    fn prepare(
+        &self,
+        config: Config,
+        rows: &mut Rows,
+        number: u32,
+        lookup: &mut Lookup,
+    ) -> Result<Generation, Findings> {
         let mut errors = Vec::new();
         let slots = rows.segment().limits().workers;
         let mut claims = rows.claims();
         let plan = ounce_core::route::compile(&config, &mut claims);
         let identities = claims.into_identities();
-        let descent = descent(&config, &mut errors);
+        let descent = descent(&config, lookup, &mut errors);
         let workers = workers(&config, slots, &mut errors);
         match plan {
             Ok(plan) if errors.is_empty() => Ok(Generation {
@@ -133,21 +154,17 @@ impl Generation {
 }
 
 /// Names are looked up here, since the children's jail may hold no user database.
-fn descent(config: &Config, errors: &mut Findings) -> Descent {
+fn descent(config: &Config, lookup: &mut Lookup, errors: &mut Findings) -> Descent {
     let global = &config.global;
-    let user = global.user.as_deref().map(privilege::lookup_user).transpose();
-    let group = global.group.as_deref().map(privilege::lookup_group).transpose();
     if let Some(root) = &global.root_jail
         && !Path::is_dir(root)
     {
         errors.push(format!("RootJail \"{}\" is no directory", root.display()));
     }
-    if let Err(error) = &user {
-        errors.push(format!("User: {error}"));
-    }
-    if let Err(error) = &group {
-        errors.push(format!("Group: {error}"));
-    }
+    let user = global.user.as_deref().map(|name| lookup.user(name)).transpose();
+    let group = global.group.as_deref().map(|name| lookup.group(name)).transpose();
+    errors.extend(user.as_ref().err().map(|error| format!("User: {error}")));
+    errors.extend(group.as_ref().err().map(|error| format!("Group: {error}")));
     Descent { root: global.root_jail.clone(), user: user.ok().flatten(), group: group.ok().flatten() }
 }
 
@@ -164,10 +181,61 @@ fn workers(config: &Config, slots: u32, errors: &mut Findings) -> u16 {
 
 /// Diagnostics as lines without the program's name, which whoever prints them puts before each.
 fn lines(found: &[Diagnostic]) -> Findings {
-    let with_name = |diagnostic: &Diagnostic| diagnostic.line("");
-    found.iter().flat_map(|diagnostic| strip(&with_name(diagnostic))).collect()
+    let texts: Vec<String> = found.iter().map(|diagnostic| diagnostic.line("")).collect();
+    let lines = texts.iter().flat_map(|text| text.lines());
+    lines.map(|line| line.strip_prefix(": ").unwrap_or(line).to_owned()).collect()
 }
 
-fn strip(text: &str) -> Findings {
-    text.lines().map(|line| line.strip_prefix(": ").unwrap_or(line).to_owned()).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source {
+            file: "test.cfg".into(),
+            text: Some(text.into()),
+            options: Options::default(),
+            folder: "/folder".into(),
+        }
+    }
+
+    const LISTENER: &str = "ListenHTTP\nAddress 127.0.0.1\nPort 1\nEnd\n";
+
+    #[test]
+    fn all_that_is_wrong_is_told_without_the_program_s_name() {
+        let findings = source("Nonsense\nAlive x\n").check().unwrap_err();
+        assert!(findings.len() >= 2, "{findings:?}");
+        assert!(findings.iter().all(|line| line.starts_with("test.cfg:")), "{findings:?}");
+    }
+
+    #[test]
+    fn what_only_this_system_can_say_is_checked_as_well() {
+        let text = format!("User \"no-such-user\"\nRootJail \"/no/such/folder\"\nWorkers 250\n{LISTENER}");
+        let findings = source(&text).check().unwrap_err().join("\n");
+        assert!(findings.contains("no user \"no-such-user\""), "{findings}");
+        assert!(findings.contains("RootJail \"/no/such/folder\" is no directory"), "{findings}");
+        // A machine of many CPUs has room for so many workers.
+        let room = create_segment().unwrap().limits().workers / 2 > 250;
+        assert!(room || findings.contains("Workers 250 is not between 1 and "), "{findings}");
+    }
+
+    #[test]
+    fn a_good_configuration_says_where_it_listens() {
+        let text = format!("Control \"control\"\nWorkers 3\nUser \"root\"\n{LISTENER}");
+        let reading = source(&text).check().unwrap();
+        assert_eq!(reading.generation.workers, 3);
+        assert_eq!(reading.generation.descent.user.as_ref().map(|user| user.uid), Some(0));
+        let control = Place::Control("/folder/control".into());
+        assert_eq!(reading.generation.all_places(), [Place::Inet("127.0.0.1:1".parse().unwrap()), control]);
+    }
+
+    #[test]
+    fn a_second_reading_asks_nobody() {
+        let text = format!("User \"root\"\n{LISTENER}");
+        let mut rows = Rows::new(Arc::new(create_segment().unwrap()));
+        let known = source(&text).check().unwrap().known;
+        source(&text).read(&mut rows, 1, Lookup::Recall(known)).unwrap();
+        let findings = source(&text).read(&mut rows, 2, Lookup::Recall(Known::default())).unwrap_err();
+        assert_eq!(findings, ["User: no user \"root\" was found a moment ago"]);
+    }
 }

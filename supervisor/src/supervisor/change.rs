@@ -3,6 +3,7 @@
 //! Until the commit nothing of the serving generation is touched.
 
 use super::{Supervisor, now};
+use crate::known::{Known, Lookup};
 use crate::listen::{Bindings, Staged, open_control};
 use crate::reload::Checker;
 use crate::rows::{Rows, Switches};
@@ -76,9 +77,9 @@ impl Supervisor {
             return;
         }
         let Some(checker) = self.checker.take_if(|checker| checker.is_over()) else { return };
-        let changed = checker.verdict().and_then(|warnings| {
+        let changed = checker.verdict().and_then(|(warnings, known)| {
             warnings.iter().for_each(|line| self.setup.log.problem(line));
-            self.change()
+            self.change(known)
         });
         if let Err(findings) = changed {
             self.refuse(&findings);
@@ -88,10 +89,11 @@ impl Supervisor {
     }
 
     /// Reads the configuration, which was found good a moment ago, and lets its generation rise.
-    fn change(&mut self) -> Result<(), Findings> {
+    fn change(&mut self, known: Known) -> Result<(), Findings> {
         self.number += 1;
         // The check has passed the warnings on already.
-        let (generation, _) = self.setup.source.read(&mut self.setup.rows, self.number)?;
+        let reading = self.setup.source.read(&mut self.setup.rows, self.number, Lookup::Recall(known))?;
+        let generation = reading.generation;
         let serving = self.fleet.serving().and_then(|number| self.generations.get(&number));
         let folder = &self.setup.source.folder;
         let staged = stage(&mut self.bindings, &self.setup.rows, serving, &generation, folder)
