@@ -238,6 +238,8 @@ impl Script for SendingToNobodyFails {
 /// Bytes pass from one connection to another through a pipe, with both kinds of "nothing now", to the end.
 pub(crate) struct Splices;
 impl Script for Splices {
+    const SEEDS: u64 = 20;
+
     fn run<R: Ring, O: Outside>(bench: &mut Bench<R, O>) {
         let (from, client) = bench.connection();
         let (to, origin, _) = bench.backend();

@@ -146,6 +146,7 @@ impl Script for UnknownCancelIsIgnored {
 pub(crate) struct NoBuffersAndRecovery;
 impl Script for NoBuffersAndRecovery {
     const PAGES: u32 = 8;
+    const SEEDS: u64 = 20;
 
     fn run<R: Ring, O: Outside>(bench: &mut Bench<R, O>) {
         let (fd, far) = bench.connection();
@@ -261,7 +262,7 @@ impl Script for WaitsNoLongerThanAsked {
 /// More operations than any queue holds can be started between two waits.
 pub(crate) struct ManyOperationsInOneTurn;
 impl Script for ManyOperationsInOneTurn {
-    const SEEDS: u64 = 4;
+    const SEEDS: u64 = 2;
 
     fn run<R: Ring, O: Outside>(bench: &mut Bench<R, O>) {
         let (listener, address) = bench.outside.listener();
