@@ -1,11 +1,10 @@
 //! The six built-in request log formats (pound.md section 12).
 
 use super::escape;
-use super::record::{Part, Record};
+use super::record::{Part, Record, status};
 use crate::route::expand::split_port;
 use crate::route::plan::{ListenerPlan, Plan};
 use ounce_conf::model::LogLevel;
-use std::io::Write;
 
 /// Appends the log line of a request that came in on `listener`, with its line feed; nothing at level
 /// [`LogLevel::Null`].
@@ -56,8 +55,13 @@ impl Line<'_> {
         out.extend_from_slice(b" -> ");
         name(backend, out);
         let millis = self.record.elapsed_us / 1000;
-        // Writing to a Vec cannot fail.
-        _ = write!(out, ") {}.{:03} sec", millis / 1000, millis % 1000);
+        out.extend_from_slice(b") ");
+        escape::number(millis / 1000, out);
+        // Three digits: the first of a thousand and more becomes the point.
+        let point = out.len();
+        escape::number(1000 + millis % 1000, out);
+        out[point] = b'.';
+        out.extend_from_slice(b" sec");
     }
 
     /// `%v:%p `, then combined.
@@ -66,7 +70,9 @@ impl Line<'_> {
             Some(host) => escape::text(split_port(host).0, out),
             None => escape::text(self.listener.address_text.as_bytes(), out),
         }
-        _ = write!(out, ":{} ", self.listener.port);
+        out.push(b':');
+        escape::number(u64::from(self.listener.port), out);
+        out.push(b' ');
         self.combined(out);
     }
 
@@ -82,10 +88,12 @@ impl Line<'_> {
         self.record.began.common_log(out);
         out.extend_from_slice(b" \"");
         self.header(Part::RequestLine, out);
-        _ = write!(out, "\" {:03} ", self.record.status);
+        out.extend_from_slice(b"\" ");
+        out.extend_from_slice(&status(self.record.status));
+        out.push(b' ');
         match self.record.body_bytes {
             0 => out.push(b'-'),
-            bytes => _ = write!(out, "{bytes}"),
+            bytes => escape::number(bytes, out),
         }
         out.extend_from_slice(b" \"");
         self.header(Part::Referer, out);

@@ -7,7 +7,6 @@ use crate::observe::time::LocalTime;
 use crate::route::plan::{BackendIx, ServiceIx};
 use crate::route::request::Request;
 use ounce_conf::model::LogLevel;
-use std::io::Write;
 
 /// Facts about one request. Kept per connection: [`Record::begin`] keeps its memory.
 #[derive(Debug, Default)]
@@ -103,8 +102,7 @@ impl Record {
             self.text.extend_from_slice(version.as_bytes());
             self.text.push(b' ');
         }
-        // Writing to a Vec cannot fail.
-        _ = write!(self.text, "{status:03}");
+        self.text.extend_from_slice(&self::status(status));
         if !reason.is_empty() {
             self.text.push(b' ');
             self.text.extend_from_slice(reason);
@@ -122,4 +120,9 @@ impl Record {
     pub(crate) fn part(&self, part: Part) -> Option<&[u8]> {
         self.spans[part as usize].map(|(start, end)| &self.text[start as usize..end as usize])
     }
+}
+
+/// The three digits of a status; 000 before there is one.
+pub(crate) fn status(status: u16) -> [u8; 3] {
+    [status / 100 % 10, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8)
 }

@@ -21,20 +21,29 @@ impl LocalTime {
         let local = self.unix_seconds.saturating_add(i64::from(self.offset_seconds));
         let (days, second) = (local.div_euclid(86_400), local.rem_euclid(86_400));
         let (year, month, day) = civil(days);
-        let sign = if self.offset_seconds < 0 { '-' } else { '+' };
-        let zone = self.offset_seconds.unsigned_abs() / 60;
+        let zone = i64::from(self.offset_seconds.unsigned_abs() / 60);
+        out.push(b'[');
+        two(day, b'/', out);
+        out.extend_from_slice(MONTHS[month].as_bytes());
         // Writing to a Vec cannot fail.
-        _ = write!(
-            out,
-            "[{day:02}/{}/{year:04}:{:02}:{:02}:{:02} {sign}{:02}{:02}]",
-            MONTHS[month],
-            second / 3600,
-            second / 60 % 60,
-            second % 60,
-            zone / 60,
-            zone % 60
-        );
+        _ = write!(out, "/{year:04}:");
+        two(second / 3600, b':', out);
+        two(second / 60 % 60, b':', out);
+        two(second % 60, b' ', out);
+        out.push(if self.offset_seconds < 0 { b'-' } else { b'+' });
+        out.extend_from_slice(&digits(zone / 60));
+        two(zone % 60, b']', out);
     }
+}
+
+fn two(number: i64, then: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&digits(number));
+    out.push(then);
+}
+
+/// The last two digits of a number that is not negative.
+fn digits(number: i64) -> [u8; 2] {
+    [number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8)
 }
 
 /// Year, month from 0 and day from 1 of a day counted from 1970-01-01, in the Gregorian calendar.

@@ -4,6 +4,7 @@ use super::acl::Acl;
 use super::expand::Template;
 use super::hosts::HostIndex;
 use super::identity::Identities;
+use super::lines::LinePattern;
 use super::matcher::Matcher;
 use super::pattern::{Groups, Pattern};
 use super::plan::{
@@ -246,7 +247,10 @@ impl Compiler<'_> {
                 let pattern = self.pattern(shown, "QueryParam", pattern)?;
                 Matcher::QueryParam { name: name.as_bytes().into(), pattern }
             }
-            Condition::HeaderLine(pattern) => Matcher::HeaderLine(self.pattern(shown, "Header", pattern)?),
+            Condition::HeaderLine(written) => {
+                let lines = LinePattern::compile(written, self.groups);
+                Matcher::HeaderLine(self.compiled(shown, "Header", written, lines)?)
+            }
             Condition::HeaderValue { name, pattern } => {
                 let pattern = self.pattern(shown, "Header", pattern)?;
                 Matcher::HeaderValue { name: name.as_bytes().into(), pattern }
@@ -261,13 +265,21 @@ impl Compiler<'_> {
     }
 
     fn pattern(&mut self, shown: &str, directive: &str, written: &Written) -> Option<Pattern> {
-        match Pattern::compile(written, self.groups) {
-            Ok(pattern) => Some(pattern),
-            Err(error) => {
-                self.errors.push(format!("{shown}: {directive} {:?}: {error}", written.text));
-                None
-            }
-        }
+        let pattern = Pattern::compile(written, self.groups);
+        self.compiled(shown, directive, written, pattern)
+    }
+
+    /// What came of a pattern; an error is recorded.
+    fn compiled<T>(
+        &mut self,
+        shown: &str,
+        directive: &str,
+        written: &Written,
+        pattern: Result<T, String>,
+    ) -> Option<T> {
+        pattern
+            .map_err(|error| self.errors.push(format!("{shown}: {directive} {:?}: {error}", written.text)))
+            .ok()
     }
 
     fn row(&mut self, row: Option<u32>, what: &str) -> u32 {

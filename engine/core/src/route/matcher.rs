@@ -3,6 +3,7 @@
 use super::acl::Acl;
 use super::captures::Captures;
 use super::expand::split_port;
+use super::lines::LinePattern;
 use super::pattern::Pattern;
 use super::plan::{Plan, ServiceIx};
 use super::request::Request;
@@ -30,7 +31,7 @@ pub enum Matcher {
         pattern: Pattern,
     },
     /// Some whole field line.
-    HeaderLine(Pattern),
+    HeaderLine(LinePattern),
     /// The value of some field of a name.
     HeaderValue {
         /// Field name, any case.
@@ -118,14 +119,15 @@ fn host(pattern: &Pattern, portless: bool, request: &Request<'_>, mut captures: 
     portless && !port.is_empty() && test(pattern, Some(name), captures)
 }
 
-/// The line as the client sent it, without its line end.
-fn any_line(pattern: &Pattern, request: &Request<'_>, mut captures: Record<'_>) -> bool {
-    request.head.fields.iter().any(|field| {
-        let start = field.name.start as usize;
-        // An empty value may have its span anywhere: the line then ends after the colon.
-        let end = (field.value.end as usize).max(field.name.end as usize + 1).min(request.bytes.len());
-        test(pattern, request.bytes.get(start..end), captures.as_deref_mut())
-    })
+fn any_line(pattern: &LinePattern, request: &Request<'_>, captures: Record<'_>) -> bool {
+    let Some(captures) = captures else { return pattern.is_match(request) };
+    let mut slots = std::mem::take(&mut captures.slots);
+    let found = pattern.find(request, &mut slots);
+    captures.slots = slots;
+    if let Some(line) = found {
+        captures.push(line);
+    }
+    found.is_some()
 }
 
 fn any_value(name: &[u8], pattern: &Pattern, request: &Request<'_>, mut captures: Record<'_>) -> bool {

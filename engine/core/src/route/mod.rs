@@ -10,6 +10,7 @@ pub mod compile;
 pub mod expand;
 mod hosts;
 mod identity;
+pub mod lines;
 pub mod location;
 pub mod matcher;
 pub mod pattern;

@@ -89,21 +89,16 @@ impl Pattern {
     pub(crate) fn compile(written: &Written, groups: Groups) -> Result<Pattern, String> {
         let text: Box<[u8]> = written.text.as_bytes().into();
         let ignore_case = written.ignore_case;
-        let form = match written.kind {
-            Kind::Exact => Form::Exact { text, ignore_case },
-            Kind::Prefix => Form::Prefix { text, ignore_case },
-            Kind::Suffix => Form::Suffix { text, ignore_case },
-            Kind::Contain if ignore_case => {
-                Form::Regex(Box::new(Regex::build(&folded_literal(&text), false)?))
+        let form = match (parse(written)?, written.kind) {
+            (Some(hir), kind) => {
+                let longest = groups == Groups::Wanted && kind == Kind::Regex(Flavour::Posix);
+                Form::Regex(Box::new(Regex::build(&hir, longest)?))
             }
-            Kind::Contain => Form::Contain(Box::new(memmem::Finder::new(&text).into_owned())),
-            Kind::Regex(Flavour::Posix) => {
-                let hir = posix::translate(&written.text, ignore_case)?;
-                Form::Regex(Box::new(Regex::build(&hir, groups == Groups::Wanted)?))
-            }
-            Kind::Regex(Flavour::Pcre) => {
-                let hir = perl(&written.text, ignore_case)?;
-                Form::Regex(Box::new(Regex::build(&hir, false)?))
+            (None, Kind::Exact) => Form::Exact { text, ignore_case },
+            (None, Kind::Prefix) => Form::Prefix { text, ignore_case },
+            (None, Kind::Suffix) => Form::Suffix { text, ignore_case },
+            (None, Kind::Contain | Kind::Regex(_)) => {
+                Form::Contain(Box::new(memmem::Finder::new(&text).into_owned()))
             }
         };
         Ok(Pattern { form })
@@ -149,6 +144,17 @@ impl Pattern {
             Form::Regex(_) => None,
         }
     }
+}
+
+/// The expression of a pattern; `None` for those that are matched without one.
+pub(super) fn parse(written: &Written) -> Result<Option<Hir>, String> {
+    Ok(Some(match written.kind {
+        Kind::Exact | Kind::Prefix | Kind::Suffix => return Ok(None),
+        Kind::Contain if !written.ignore_case => return Ok(None),
+        Kind::Contain => folded_literal(written.text.as_bytes()),
+        Kind::Regex(Flavour::Posix) => posix::translate(&written.text, written.ignore_case)?,
+        Kind::Regex(Flavour::Pcre) => perl(&written.text, written.ignore_case)?,
+    }))
 }
 
 fn same(one: &[u8], other: &[u8], ignore_case: bool) -> bool {
@@ -212,7 +218,7 @@ impl Longest {
     }
 }
 
-fn build_meta(hir: &Hir) -> Result<meta::Regex, String> {
+pub(super) fn build_meta(hir: &Hir) -> Result<meta::Regex, String> {
     let config = meta::Config::new().utf8_empty(false).nfa_size_limit(Some(COMPILED_BYTES_MAX));
     meta::Builder::new()
         .configure(config)
