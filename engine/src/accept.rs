@@ -146,10 +146,12 @@ impl<R: Ring> Worker<'_, R> {
                 return;
             }
         };
-        let local = match self.ring.local(fd) {
+        // Where the listener has one address, a connection's is the same: no need to ask the kernel.
+        let known = self.plan.listeners[listener].address.filter(|address| !address.ip().is_unspecified());
+        let local = known.or_else(|| match self.ring.local(fd) {
             Some(Address::Inet(address)) => Some(address),
             _ => None,
-        };
+        });
         let Some(key) = self.core.admit(listener, peer, local, tick, &mut self.fx) else {
             self.ring.close(fd, true);
             return;

@@ -20,9 +20,6 @@ use std::time::Duration;
 /// The loop wakes at least this often, to show that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Pages that must be free before starved receives start again: enough for each to get somewhere.
-const PAGES_TO_RESUME: u32 = 16;
-
 /// What a worker is made of.
 pub struct WorkerSetup<'p, R: Ring> {
     /// The kernel.
@@ -220,7 +217,8 @@ impl<'p, R: Ring> Worker<'p, R> {
     }
 
     fn resume_starved(&mut self) {
-        if self.starved.is_empty() || self.ring.pool().free() < PAGES_TO_RESUME {
+        // The core never holds on to the last quarter of the pool, so this much comes back by itself.
+        if self.starved.is_empty() || self.ring.pool().free() < self.ring.pool().capacity() / 8 {
             return;
         }
         for key in std::mem::take(&mut self.starved) {

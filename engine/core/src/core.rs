@@ -141,7 +141,7 @@ impl<'p> Core<'p> {
             sockets: Slots::with_capacity(setup.clients_max.saturating_mul(3)),
             exchanges: Slots::with_capacity(setup.clients_max.saturating_mul(3)),
             spare: Vec::new(),
-            parked: Parked::new(setup.plan.backends.len()),
+            parked: Parked::new(setup.plan.backends.len(), setup.clients_max / 2),
             random: Random(setup.seed | 1),
             id: setup.id,
             utc_offset: setup.utc_offset,
@@ -215,7 +215,13 @@ impl<'p> Core<'p> {
         let cause = match event {
             Event::Closed => return self.gone(key),
             Event::Connected => Cause::Connected,
-            Event::Received(buf) => {
+            Event::Received(mut buf) => {
+                // The last quarter of the pool is for bytes on their way in and out. What has to wait here (for a
+                // slow reader, for a backend to answer) waits in memory of its own, or a few thousand slow peers
+                // would stop everybody else from being received.
+                if buf.is_page() && self.pool.free() < self.pool.capacity() / 4 {
+                    buf = Buf::heap_from(&buf);
+                }
                 socket.input.push(buf);
                 Cause::Bytes
             }

@@ -93,7 +93,7 @@ impl Echo {
                 }
             }
             Outcome::Eof => conn.ended = true,
-            Outcome::NoBuffers | Outcome::Cancelled(None) => {}
+            Outcome::NoBuffers | Outcome::Cancelled(_) => {}
             Outcome::Failed(..) => conn.broken = true,
             outcome => panic!("{outcome:?}"),
         }

@@ -1,6 +1,6 @@
 //! Clients: they send their script in pieces and check every byte that comes back.
 
-use crate::message::{Ask, Deed, Frame, Head, body, pattern};
+use crate::message::{Ask, Deed, Frame, Head, Reader, pattern};
 use crate::scene::Tally;
 use ounce_sys::sim::{Far, FarRead, Random, SimNet};
 use ounce_sys::socket::Address;
@@ -28,6 +28,8 @@ pub(crate) struct Client {
     waiting: VecDeque<Ask>,
     output: Vec<u8>,
     input: Vec<u8>,
+    /// The response that is being read.
+    reading: Option<(Head, Reader)>,
     received: usize,
     manner: Manner,
     shut: bool,
@@ -44,6 +46,7 @@ impl Client {
             waiting: VecDeque::new(),
             output: Vec::new(),
             input: Vec::new(),
+            reading: None,
             received: 0,
             manner,
             shut: false,
@@ -147,8 +150,8 @@ impl Client {
         ended
     }
 
-    /// Takes one response off the input if it is whole.
-    fn answer(&mut self, ended: bool, tally: &mut Tally) -> bool {
+    /// Reads the next head; an interim one is taken off at once.
+    fn next_head(&mut self, ended: bool, tally: &mut Tally) -> bool {
         let Some(head) = Head::read(&self.input) else {
             if ended && !self.input.is_empty() {
                 tally.cut += 1;
@@ -156,16 +159,15 @@ impl Client {
             }
             return false;
         };
-        let status: u16 =
-            head.first.split(' ').nth(1).expect("a status line has a status").parse().expect("status");
+        let status = head.status();
+        let ask = self.waiting.front().unwrap_or_else(|| panic!("a response to nothing: {head:?}"));
         assert!(head.first.starts_with("HTTP/1.1 "), "{}", head.first);
         if status < 200 {
             assert_eq!(status, 103, "100 was not asked for");
-            assert!(self.waiting.front().is_some_and(|ask| !ask.old), "HTTP/1.0 knows no interim responses");
+            assert!(!ask.old, "HTTP/1.0 knows no interim responses");
             self.input.drain(..head.len);
             return true;
         }
-        let ask = self.waiting.front().unwrap_or_else(|| panic!("a response to nothing: {head:?}")).clone();
         let frame = match (head.field("transfer-encoding"), head.field("content-length")) {
             _ if ask.method == "HEAD" => Frame::Length(0),
             (Some("chunked"), None) => Frame::Chunked,
@@ -174,11 +176,27 @@ impl Client {
             both => panic!("framing {both:?}"),
         };
         assert!(!(ask.old && frame == Frame::Chunked), "HTTP/1.0 knows no chunks");
-        let Some((body, taken)) = body(frame, &self.input[head.len..], ended) else {
+        self.reading = Some((head, Reader::new(frame)));
+        true
+    }
+
+    /// Takes one response off the input if it is whole.
+    fn answer(&mut self, ended: bool, tally: &mut Tally) -> bool {
+        if self.reading.is_none() && !self.next_head(ended, tally) {
+            return false;
+        }
+        let Some((head, mut reader)) = self.reading.take() else { return true };
+        let status = head.status();
+        let ask = self.waiting.front().unwrap_or_else(|| panic!("a response to nothing: {head:?}")).clone();
+        let frame = reader.frame();
+        let Some((body, taken)) = reader.read(&self.input[head.len..], ended) else {
             if ended {
+                tally.note(|| format!("cut short: {ask:?} after {head:?}"));
                 tally.cut += 1;
                 self.waiting.pop_front();
                 self.input.clear();
+            } else {
+                self.reading = Some((head, reader));
             }
             return false;
         };
@@ -204,7 +222,8 @@ impl Client {
                 tally.bodies += u64::from(!body.is_empty());
             }
         } else {
-            assert_eq!(status, 503, "{head:?}");
+            assert_eq!(status, 503, "{ask:?}: {head:?}");
+            tally.note(|| format!("refused: {ask:?}"));
             tally.refused += 1;
         }
         self.waiting.pop_front();

@@ -29,6 +29,8 @@ pub(crate) enum Deed {
     DieInBody,
 }
 
+/// What an origin does that keeps to the rules; the last one says nothing of its closing, so only what can be sent twice
+/// may follow it on its connection.
 pub(crate) const SOUND: [Deed; 8] = [
     Deed::Length,
     Deed::Chunked,
@@ -149,6 +151,16 @@ impl Head {
         Some(Head { first, fields, len })
     }
 
+    /// The status of a response.
+    pub(crate) fn status(&self) -> u16 {
+        self.first
+            .split(' ')
+            .nth(1)
+            .expect("a status line has a status")
+            .parse()
+            .expect("a status is a number")
+    }
+
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str)
     }
@@ -169,34 +181,57 @@ pub(crate) enum Frame {
     UntilClose,
 }
 
-/// The body at the front of `bytes` and how many bytes it takes, if it is whole. `closed`: no more will come.
-pub(crate) fn body(frame: Frame, bytes: &[u8], closed: bool) -> Option<(Vec<u8>, usize)> {
-    match frame {
-        Frame::Length(len) => (bytes.len() >= len).then(|| (bytes[..len].to_vec(), len)),
-        Frame::UntilClose => closed.then(|| (bytes.to_vec(), bytes.len())),
-        Frame::Chunked => {
-            let (mut body, mut at) = (Vec::new(), 0);
-            loop {
-                let end = at + bytes[at..].windows(2).position(|two| two == b"\r\n")?;
-                let size = std::str::from_utf8(&bytes[at..end]).expect("chunk sizes are ASCII");
-                let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("chunk size {size:?}"));
-                at = end + 2;
-                if size == 0 {
-                    // Trailers, then an empty line.
-                    loop {
-                        let end = at + bytes[at..].windows(2).position(|two| two == b"\r\n")?;
-                        let empty = end == at;
-                        at = end + 2;
-                        if empty {
-                            return Some((body, at));
-                        }
-                    }
+/// Reads one body as it comes in.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    frame: Frame,
+    body: Vec<u8>,
+    /// How far chunks have been taken apart.
+    at: usize,
+    in_trailers: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(frame: Frame) -> Reader {
+        Reader { frame, body: Vec::new(), at: 0, in_trailers: false }
+    }
+
+    pub(crate) fn frame(&self) -> Frame {
+        self.frame
+    }
+
+    /// The body and how many of `bytes`, which begin with it, it takes, once it is whole. `closed`: no more will come.
+    pub(crate) fn read(&mut self, bytes: &[u8], closed: bool) -> Option<(Vec<u8>, usize)> {
+        match self.frame {
+            Frame::Length(len) => (bytes.len() >= len).then(|| (bytes[..len].to_vec(), len)),
+            Frame::UntilClose => closed.then(|| (bytes.to_vec(), bytes.len())),
+            Frame::Chunked => self.chunks(bytes),
+        }
+    }
+
+    fn chunks(&mut self, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+        loop {
+            let end = self.at + bytes[self.at..].windows(2).position(|two| two == b"\r\n")?;
+            let next = end + 2;
+            if self.in_trailers {
+                let empty = end == self.at;
+                self.at = next;
+                if empty {
+                    return Some((std::mem::take(&mut self.body), next));
                 }
-                let chunk = bytes.get(at..at + size + 2)?;
-                assert_eq!(&chunk[size..], b"\r\n", "a chunk ends with a line end");
-                body.extend(&chunk[..size]);
-                at += size + 2;
+                continue;
             }
+            let size = std::str::from_utf8(&bytes[self.at..end]).expect("chunk sizes are ASCII");
+            let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("chunk size {size:?}"));
+            if size == 0 {
+                self.in_trailers = true;
+                self.at = next;
+                continue;
+            }
+            let chunk = bytes.get(next..next + size + 2)?;
+            assert_eq!(&chunk[size..], b"\r\n", "a chunk ends with a line end");
+            self.body.extend(&chunk[..size]);
+            self.at = next + size + 2;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Origins: they check what they are asked and do what the path says.
 
-use crate::message::{Deed, Frame, Head, body, chunks, pattern};
+use crate::message::{Deed, Frame, Head, Reader, chunks, pattern};
 use ounce_sys::sim::{Far, FarRead, Random, SimNet};
 use ounce_sys::socket::Address;
 use std::collections::HashSet;
@@ -28,6 +28,8 @@ struct Connection {
     /// Break off when so many bytes of output are out.
     die_at: Option<usize>,
     written: usize,
+    /// The request that is being read.
+    reading: Option<(Head, Reader)>,
     /// The answer to the request being read is out already.
     early: bool,
     eof: bool,
@@ -60,6 +62,7 @@ impl Connection {
             closing: false,
             die_at: None,
             written: 0,
+            reading: None,
             early: false,
             eof: false,
             over: false,
@@ -114,22 +117,29 @@ impl Connection {
 
     /// Serves one request if enough of it is here.
     fn serve(&mut self, random: &mut Random, memory: &mut Memory) -> bool {
-        let Some(head) = Head::read(&self.input) else { return false };
+        if self.reading.is_none() {
+            let Some(head) = Head::read(&self.input) else { return false };
+            let frame = match (head.field("transfer-encoding"), head.field("content-length")) {
+                (Some("chunked"), None) => Frame::Chunked,
+                (None, Some(len)) => Frame::Length(len.parse().expect("a length")),
+                (None, None) => Frame::Length(0),
+                both => panic!("framing {both:?}"),
+            };
+            self.reading = Some((head, Reader::new(frame)));
+        }
+        let Some((head, mut reader)) = self.reading.take() else { return false };
         let (id, answer, deed) = head.path();
         assert_eq!(head.field("x-id"), Some(id.to_string().as_str()), "a head of two requests");
         assert_eq!(head.field("x-forwarded-proto"), Some("http"));
-        let frame = match (head.field("transfer-encoding"), head.field("content-length")) {
-            (Some("chunked"), None) => Frame::Chunked,
-            (None, Some(len)) => Frame::Length(len.parse().expect("a length")),
-            (None, None) => Frame::Length(0),
-            both => panic!("framing {both:?}"),
-        };
         let method = head.first.split(' ').next().unwrap_or_default().to_owned();
         if deed == Deed::Early && !self.early {
             self.early = true;
             self.answer(&method, id, answer, deed, random);
         }
-        let Some((body, taken)) = body(frame, &self.input[head.len..], false) else { return false };
+        let Some((body, taken)) = reader.read(&self.input[head.len..], false) else {
+            self.reading = Some((head, reader));
+            return false;
+        };
         assert_eq!(body, pattern(id, body.len()), "request {id} has a body that is not its own");
         memory.bodies += u64::from(!body.is_empty());
         self.input.drain(..head.len + taken);

@@ -6,12 +6,9 @@ use crate::http::head::ResponseHead;
 use crate::route::plan::{BackendIx, Plan, ServicePlan};
 use crate::route::request::{Request, basic_credentials};
 use ounce_conf::model::SessionKind;
-use ounce_mem::{BackendId, Owner, Segment, ServiceId};
+use ounce_mem::{BackendId, KEY_BYTES_MAX, Owner, Segment, ServiceId};
 use std::io::Write;
 use std::net::IpAddr;
-
-/// Longest key in bytes; longer ones are cut.
-pub const KEY_BYTES_MAX: usize = 127;
 
 /// Longest text of an address: an IPv6 one in brackets.
 const ADDRESS_BYTES_MAX: usize = 48;

@@ -4,6 +4,7 @@ use crate::Peer;
 use crate::core::{Cause, Core, Role};
 use crate::effect::{Close, Effects};
 use crate::event::Tick;
+use crate::flow::closing::Closing;
 use crate::flow::exchange::Side;
 use ounce_mem::Key;
 use std::io::Write;
@@ -123,9 +124,10 @@ impl Core<'_> {
             End::Linger => self.linger(key, tick, fx),
             End::Flush => {
                 self.close(key, Close::Flush, fx);
-                let limit = self.plan.listeners[listener].client_ms * 1000;
-                if self.sockets.get(key).is_some_and(|socket| socket.owed > 0) {
-                    self.due(key, tick.mono_us + limit, fx);
+                let patience_us = self.plan.listeners[listener].client_ms * 1000;
+                if let Some(socket) = self.sockets.get_mut(key).filter(|socket| socket.owed > 0) {
+                    socket.role = Role::Closing(Closing::Told { patience_us });
+                    self.due(key, tick.mono_us + patience_us, fx);
                 }
             }
         }

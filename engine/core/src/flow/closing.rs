@@ -13,14 +13,17 @@ pub(crate) enum Closing {
     /// reset that could overtake our last bytes (RFC 9112 9.6).
     Lingering { dropped: u64 },
     /// The engine was told to close; a deadline guards against a peer that does not take its last bytes.
-    Told,
+    Told {
+        /// How long it may take nothing, in microseconds.
+        patience_us: u64,
+    },
 }
 
 impl Core<'_> {
     /// Closes a socket of any role.
     pub(crate) fn close(&mut self, key: Key, how: Close, fx: &mut Effects) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
-        socket.role = Role::Closing(Closing::Told);
+        socket.role = Role::Closing(Closing::Told { patience_us: limits::LINGER_US });
         socket.receiving = Receiving::Off;
         socket.input.clear();
         fx.push(Effect::Close { socket: key, how });
@@ -55,11 +58,14 @@ impl Core<'_> {
                 self.close(key, Close::Abort, fx);
             }
             // The peer takes its time: as long as it takes something, it has it.
-            (Closing::Told, Cause::Sent) if socket.owed > 0 => {
-                self.due(key, tick.mono_us + limits::LINGER_US, fx);
+            (Closing::Told { patience_us }, Cause::Sent) if socket.owed > 0 => {
+                let at_us = tick.mono_us + *patience_us;
+                self.due(key, at_us, fx);
             }
-            (Closing::Told, Cause::Expired) => fx.push(Effect::Close { socket: key, how: Close::Abort }),
-            (Closing::Told, Cause::Bytes) => socket.input.clear(),
+            (Closing::Told { .. }, Cause::Expired) => {
+                fx.push(Effect::Close { socket: key, how: Close::Abort })
+            }
+            (Closing::Told { .. }, Cause::Bytes) => socket.input.clear(),
             _ => {}
         }
     }

@@ -84,7 +84,7 @@ pub(crate) struct Exchange {
     pub(crate) step: Step,
     /// When the first byte of the request came.
     pub(crate) started: Tick,
-    /// When anything last moved on either side (a tunnel's idle limit counts from here).
+    /// When anything last moved on either side, or a new wait began: limits count from here.
     pub(crate) moved_us: u64,
     /// The bytes that `request` points into; kept for retries and for the log.
     pub(crate) head: Buf,
@@ -185,7 +185,7 @@ impl Exchange {
     pub(crate) fn attempt(&self) -> Attempt {
         Attempt {
             sent: self.sent,
-            body_taken: self.up.taken > 0,
+            body_taken: self.up.begun,
             answered: self.answered,
             idempotent: self.request.method.is_idempotent(),
         }
@@ -284,33 +284,21 @@ impl Core<'_> {
         limit_ms * 1000
     }
 
-    /// A side stood still for as long as it may. Was it the one we are waiting for?
+    /// A deadline has passed. Has nothing moved for as long as this side may stand still, and is it the one that the
+    /// exchange waits for?
     fn expired(&mut self, x: &mut Exchange, side: Side, tick: Tick, fx: &mut Effects) {
-        if x.step == Step::Tunnel {
-            let end = x.moved_us + self.patience(x, side);
-            if tick.mono_us >= end {
-                return self.abandon(x, tick, fx);
-            }
-            let key = if side == Side::Client { Some(x.client) } else { x.upstream };
-            if let Some(key) = key {
-                self.due(key, end, fx);
-            }
-            return;
+        let patience = self.patience(x, side);
+        let end = x.moved_us + patience;
+        if tick.mono_us >= end && (x.step == Step::Tunnel || self.waited_for(x, side)) {
+            return match side {
+                Side::Client => self.abandon(x, tick, fx),
+                Side::Upstream => self.upstream_failed(x, Fault::TimedOut, tick, fx),
+            };
         }
-        if !self.waited_for(x, side) {
-            return self.progress_of(x, side, tick, fx);
-        }
-        match side {
-            Side::Client => self.abandon(x, tick, fx),
-            Side::Upstream => self.upstream_failed(x, Fault::TimedOut, tick, fx),
-        }
-    }
-
-    /// Looks again after another full limit.
-    fn progress_of(&mut self, x: &Exchange, side: Side, tick: Tick, fx: &mut Effects) {
+        let again = if tick.mono_us < end { end } else { tick.mono_us + patience };
         let key = if side == Side::Client { Some(x.client) } else { x.upstream };
         if let Some(key) = key {
-            self.due(key, tick.mono_us + self.patience(x, side), fx);
+            self.due(key, again, fx);
         }
     }
 

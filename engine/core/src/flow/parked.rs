@@ -10,6 +10,10 @@ use ounce_mem::Key;
 #[derive(Debug)]
 pub(crate) struct Parked {
     backends: Vec<Lot>,
+    /// How many connections wait, over all backends.
+    waiting: u32,
+    /// How many may.
+    most: u32,
 }
 
 /// The parked connections of one backend.
@@ -22,14 +26,14 @@ struct Lot {
 }
 
 impl Parked {
-    pub(crate) fn new(backends: usize) -> Parked {
-        Parked { backends: (0..backends).map(|_| Lot::default()).collect() }
+    pub(crate) fn new(backends: usize, most: u32) -> Parked {
+        Parked { backends: (0..backends).map(|_| Lot::default()).collect(), waiting: 0, most }
     }
 
     /// Parks a connection; false if the backend has enough of them.
     pub(crate) fn park(&mut self, backend: u32, key: Key, waits: impl Fn(Key) -> bool) -> bool {
         let lot = &mut self.backends[backend as usize];
-        if lot.waiting >= limits::PARKED_MAX {
+        if lot.waiting >= limits::PARKED_MAX || self.waiting >= self.most {
             return false;
         }
         // Stale keys are swept when they outnumber the living, so the list stays within twice its use.
@@ -38,6 +42,7 @@ impl Parked {
         }
         lot.keys.push(key);
         lot.waiting += 1;
+        self.waiting += 1;
         true
     }
 
@@ -56,6 +61,7 @@ impl Parked {
         let from = lot.keys.len().saturating_sub(LOOK);
         let at = (from..lot.keys.len()).rev().find(|&at| waits(lot.keys[at]) && wanted(lot.keys[at]))?;
         lot.waiting -= 1;
+        self.waiting -= 1;
         Some(lot.keys.remove(at))
     }
 
@@ -64,10 +70,12 @@ impl Parked {
         let lot = &mut self.backends[backend as usize];
         debug_assert!(lot.waiting > 0);
         lot.waiting = lot.waiting.saturating_sub(1);
+        self.waiting = self.waiting.saturating_sub(1);
     }
 
     /// Gives all of them up. Stale keys may be among them.
     pub(crate) fn take_all(&mut self) -> Vec<Key> {
+        self.waiting = 0;
         self.backends
             .iter_mut()
             .flat_map(|lot| {

@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     pub(crate) rechunk: bool,
     /// Written and not yet given out, so that small body parts go with it: the head, at first.
     pub(crate) held: Option<Buf>,
+    /// Something of the body was taken from the source, be it only framing.
+    pub(crate) begun: bool,
     /// Body bytes taken from the source, framing left out.
     pub(crate) taken: u64,
     /// The kernel moves the bytes at present.
@@ -51,6 +53,7 @@ impl Stream {
             max: u64::MAX,
             rechunk,
             held: None,
+            begun: false,
             taken: 0,
             splicing: false,
             sink_full: false,
@@ -63,7 +66,7 @@ impl Stream {
 
     /// Starts over, for a request none of whose body was taken.
     pub(crate) fn rewind(&mut self, framing: Framing) {
-        debug_assert_eq!(self.taken, 0);
+        debug_assert!(!self.begun);
         let max = self.max;
         *self = Stream { max, ..Stream::new(Body::of(framing)) };
     }

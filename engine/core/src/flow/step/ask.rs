@@ -24,6 +24,7 @@ impl Core<'_> {
         };
         x.up.held = Some(head);
         x.sent = true;
+        x.moved_us = tick.mono_us;
         let limit = self.patience(x, Side::Upstream);
         self.due(key, tick.mono_us + limit, fx);
         self.receive_from(key, fx);

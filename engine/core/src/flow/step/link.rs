@@ -28,7 +28,11 @@ impl Core<'_> {
             last_client: x.client,
             pinned: false,
         };
-        let key = self.sockets.insert(Socket::new(Role::Upstream(upstream), Receiving::On));
+        let socket = Socket::new(Role::Upstream(upstream), Receiving::On);
+        let Some(key) = self.sockets.try_insert(socket) else {
+            return self.fail(x, 503, Fault::Resource.text(), tick, fx);
+        };
+        x.moved_us = tick.mono_us;
         x.upstream = Some(key);
         self.counters.add(Counter::BackendConnects, 1);
         x.step(Step::Link);
@@ -40,7 +44,8 @@ impl Core<'_> {
     /// A parked connection that may serve this request.
     ///
     /// A backend may close a parked connection in the very moment a request goes out on it. Only an idempotent request
-    /// can then be sent again, so any other goes on a connection that this client has used just before, or on a new one.
+    /// without a body can then be sent again, so any other goes on the connection that this client used just before, as
+    /// it would without a proxy, or on a new one.
     fn take_parked(&mut self, x: &Exchange, backend: u32) -> Option<Key> {
         let sockets = &self.sockets;
         let mine = |key: Key| matches!(sockets.get(key).map(|socket| &socket.role), Some(Role::Upstream(up)) if up.last_client == x.client);
@@ -48,7 +53,7 @@ impl Core<'_> {
             Self::waits(sockets, key)
                 && matches!(sockets.get(key).map(|s| &s.role), Some(Role::Upstream(up)) if up.backend == backend)
         });
-        let any = x.request.method.is_idempotent();
+        let any = x.request.method.is_idempotent() && x.up.is_done();
         let taken = match pinned {
             Some(key) => Some(key),
             None => self.parked.take(backend, |key| Self::waits(sockets, key), |key| any || mine(key)),

@@ -92,6 +92,7 @@ impl Core<'_> {
         x.client = key;
         x.head = head;
         x.started = tick;
+        x.moved_us = tick.mono_us;
         let utc_offset = self.utc_offset;
         if let Some(client) = self.client_mut(key) {
             x.listener = client.listener;

@@ -51,10 +51,14 @@ impl Core<'_> {
         self.fail(x, status, why, tick, fx);
     }
 
-    /// The request is complete: a client that sends on is pipelining, and may do so up to a limit.
+    /// Nobody takes what the client sends now: the request is complete and it is pipelining, or there is no backend yet.
+    /// It may do so up to a limit.
     fn hold_client(&mut self, x: &mut Exchange, fx: &mut Effects) {
         if self.sockets.get(x.client).is_some_and(|socket| socket.input.bytes() > limits::AHEAD_MAX) {
             self.pause(x.client, fx);
+        } else if x.up.is_done() {
+            // Also to learn that it has gone.
+            self.receive_from(x.client, fx);
         }
     }
 
@@ -158,6 +162,7 @@ impl Core<'_> {
         mut buf: Buf,
         fx: &mut Effects,
     ) -> Result<(), Pumped> {
+        stream.begun = true;
         let Body::Chunked(decoder) = &mut stream.body else {
             stream.took(buf.len() as u64);
             if stream.rechunk {
