@@ -30,7 +30,8 @@
 //! # Supporting a directive
 //!
 //! Take `.later()` from its row, lower it into the model, and write its golden. The parser, the help and the
-//! diagnostics follow from the row.
+//! diagnostics follow from the row. A row marked `.ahead()` is lowered already, into [`model::Ahead`]: what it says
+//! moves to where the engine reads it.
 //!
 //! # Departures from Pound
 //!
@@ -76,7 +77,7 @@ pub use diag::{Diagnostic, Level, Note, Place, Position};
 pub use grammar::help_directives;
 
 use diag::{Findings, Problem};
-use model::{Config, Pattern};
+use model::{Ahead, Config, Pattern};
 use source::{FileId, Sources};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -93,6 +94,8 @@ pub struct Options {
     pub resolve_dns: bool,
     /// What an earlier reading found, so that this one need not wait for a name server: other names are unknown.
     pub known_names: Option<Names>,
+    /// Read what the engine does not serve yet, instead of refusing it: for tools that look at configurations.
+    pub ahead: bool,
     /// Says whether a pattern compiles, so that one that does not is reported at its place.
     pub check_pattern: Option<CheckPattern>,
 }
@@ -110,6 +113,7 @@ impl Default for Options {
             warn_deprecated: true,
             resolve_dns: true,
             known_names: None,
+            ahead: false,
             check_pattern: None,
         }
     }
@@ -120,6 +124,8 @@ impl Default for Options {
 pub struct Loaded {
     /// What it says.
     pub config: Config,
+    /// What it says beyond that and the engine does not serve yet; empty unless [`Options::ahead`] asks for it.
+    pub ahead: Ahead,
     /// What its owner may want to change, in file order.
     pub warnings: Vec<Diagnostic>,
     /// The names that were looked up.
@@ -162,8 +168,8 @@ fn read(
     let mut findings = Findings::default();
     let base = options.include_dir.clone().unwrap_or(base);
     let tree = parse::parse(&mut sources, file, base, options.warn_deprecated, &mut findings);
-    let (config, names) = lower::lower(&tree, options, &mut findings);
+    let (config, ahead, names) = lower::lower(&tree, options, &mut findings);
     let failed = findings.errors() > 0;
     let diagnostics = findings.resolve(&sources);
-    if failed { Err(diagnostics) } else { Ok(Loaded { config, warnings: diagnostics, names }) }
+    if failed { Err(diagnostics) } else { Ok(Loaded { config, ahead, warnings: diagnostics, names }) }
 }

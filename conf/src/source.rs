@@ -4,7 +4,7 @@ use crate::diag::{Place, Position};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A file of this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,6 +165,27 @@ fn read_any(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("longer than {} MiB", FILE_BYTES_MAX >> 20)));
     }
     Ok(bytes)
+}
+
+/// The files that a name stands for: itself, or in order those that match it as a pattern.
+pub(crate) fn expand(name: &Path) -> Result<Vec<PathBuf>, String> {
+    let Some(pattern) = name.to_str().filter(|text| text.contains(['*', '?', '['])) else {
+        return Ok(vec![name.to_owned()]);
+    };
+    // As a shell: what starts with a dot, such as an editor's own files, is not meant.
+    let shell = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        require_literal_separator: true,
+        ..glob::MatchOptions::new()
+    };
+    let found = glob::glob_with(pattern, shell)
+        .map_err(|e| format!("{pattern} is no pattern for files: {}", e.msg))?;
+    // A directory that cannot be read hides files that the owner meant; say so rather than load the rest.
+    let mut paths =
+        found.collect::<Result<Vec<_>, _>>().map_err(|e| format!("cannot read {}", e.path().display()))?;
+    paths.retain(|path| path.is_file());
+    paths.sort();
+    Ok(paths)
 }
 
 /// The system's words for an error, without Rust's `(os error N)`.

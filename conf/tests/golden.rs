@@ -10,21 +10,27 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+const GOLDEN: &str = "tests/golden";
+
+/// Goldens of what is read but not served yet.
+const AHEAD: &str = "tests/golden/ahead";
+
 const CASE: &str = "==========";
 const EXPECTED: &str = "----------";
 
-/// What a run over an input prints.
-fn run(name: &str, input: &str) -> String {
+/// What a run over an input prints; with `ahead`, also what the engine does not serve yet.
+fn run(name: &str, input: &str, ahead: bool) -> String {
     let options = Options {
         include_dir: Some(PathBuf::from("tests/golden/files")),
         warn_deprecated: true,
         resolve_dns: false,
         check_pattern: Some(balanced),
+        ahead,
         ..Options::default()
     };
     let mut out = String::new();
-    let (diagnostics, config) = match load_text(name, input, &options) {
-        Ok(Loaded { config, warnings, .. }) => (warnings, Some(config)),
+    let (diagnostics, loaded) = match load_text(name, input, &options) {
+        Ok(Loaded { config, ahead, warnings, .. }) => (warnings, Some((config, ahead))),
         Err(diagnostics) => (diagnostics, None),
     };
     for diagnostic in diagnostics {
@@ -33,8 +39,8 @@ fn run(name: &str, input: &str) -> String {
         // The snippet holds the same; that it can be drawn is all there is to see.
         let _ = diagnostic.snippet("ounce");
     }
-    if let Some(config) = config {
-        out.push_str(&summary::summary(&config));
+    if let Some((config, ahead)) = loaded {
+        out.push_str(&summary::summary(&config, &ahead));
     }
     out
 }
@@ -50,9 +56,10 @@ fn blessing() -> bool {
     std::env::var_os("BLESS").is_some()
 }
 
-fn files() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir("tests/golden")
-        .expect("the folder of goldens")
+/// The goldens of a folder in the order of their names.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("a folder of goldens")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|e| e == "conf"))
         .collect();
@@ -83,12 +90,13 @@ fn cases(text: &str) -> Vec<(String, String)> {
 fn goldens_hold() {
     let bless = blessing();
     let mut wrong = String::new();
-    for path in files() {
+    for path in files(GOLDEN).into_iter().chain(files(AHEAD)) {
+        let ahead = path.starts_with(AHEAD);
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let text = fs::read_to_string(&path).expect("a golden");
         let mut blessed = Vec::new();
         for (number, (input, expected)) in cases(&text).into_iter().enumerate() {
-            let found = run(&name, &input);
+            let found = run(&name, &input, ahead);
             if found != expected {
                 wrong.push_str(&format!(
                     "== {name}, case {}\nexpected:\n{expected}found:\n{found}",
@@ -110,8 +118,10 @@ fn each_directive_has_a_golden() {
     if blessing() {
         return;
     }
-    let goldens: BTreeSet<String> =
-        files().iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().to_lowercase())).collect();
+    let goldens: BTreeSet<String> = files(GOLDEN)
+        .iter()
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().to_lowercase()))
+        .collect();
     let later = fs::read_to_string("tests/golden/later.conf").expect("the golden of what is not supported");
     let later: BTreeSet<String> = later.split_whitespace().map(str::to_lowercase).collect();
     let mut missing = BTreeSet::new();
@@ -152,7 +162,11 @@ fn no_file_of_the_goldens_is_forgotten() {
     if blessing() {
         return;
     }
-    let text: String = files().iter().map(|path| fs::read_to_string(path).expect("a golden")).collect();
+    let text: String = files(GOLDEN)
+        .iter()
+        .chain(&files(AHEAD))
+        .map(|path| fs::read_to_string(path).expect("a golden"))
+        .collect();
     for entry in fs::read_dir("tests/golden/files").expect("the folder of files") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

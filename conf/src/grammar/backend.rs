@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Row] = &[
     row("Backend", &[Scope::Tunnel], "where the bytes go")
         .section(Scope::TunnelBackend)
         .repeat(Repeat::Once)
-        .later(),
+        .ahead(),
     row("Address", BOTH, "its address, host name, or the path of its UNIX socket")
         .takes(&[one(Kind::Address, "address")])
         .repeat(Repeat::Once),

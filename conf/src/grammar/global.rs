@@ -96,27 +96,27 @@ pub(super) const ROWS: &[Row] = &[
     row("ListenHTTPS", GLOBAL, "listen for HTTP over TLS")
         .takes(&[optional(Kind::Text, "label")])
         .section(Scope::Https)
-        .later(),
+        .ahead(),
     row("Tunnel", GLOBAL, "pass bytes both ways between a client and a backend")
         .takes(&[optional(Kind::Text, "label")])
         .section(Scope::Tunnel)
-        .later(),
+        .ahead(),
     row("Condition", GLOBAL, "a condition with a name, for Eval")
         .takes(&[one(Kind::Text, "name"), optional(Kind::Word(&["and", "or"]), "operation")])
         .section(Scope::Condition)
         .later(),
     row("CombineHeaders", GLOBAL, "join repeated headers of these names, one in quotes on each line")
         .body(Body::List { unless: super::ALWAYS })
-        .later(),
+        .ahead(),
     row("ForwardedHeader", WITH_FORWARDED, "the header that names the client's address (X-Forwarded-For)")
         .takes(&[one(Kind::Text, "name")])
-        .later(),
+        .ahead(),
     row("TrustedIP", WITH_FORWARDED, "networks of proxies whose ForwardedHeader is believed")
         .takes(&[optional(Kind::Text, "ACL or file")])
         .switches(&[Switch::File, Switch::FileWatch])
         .body(Body::List { unless: 1 })
         .repeat(Repeat::Last)
-        .later(),
+        .ahead(),
     row("Constant", WITH_FORWARDED, "a named text for %[const NAME]")
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "value or file")])
         .switches(&[Switch::Trim, Switch::File, Switch::FileWatch])
@@ -153,7 +153,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "path")])
         .repeat(Repeat::Many)
         .later(),
-    row("SSLEngine", GLOBAL, "an OpenSSL engine").takes(&[one(Kind::Text, "engine")]).later(),
+    row("SSLEngine", GLOBAL, "an OpenSSL engine").takes(&[one(Kind::Text, "engine")]).ahead(),
     row("ECDHCurve", GLOBAL, "accepted; curves are negotiated")
         .takes(&[one(Kind::Text, "curve")])
         .idle("curves are negotiated"),

@@ -83,7 +83,7 @@ impl Row {
         }
         match self.status {
             Status::Works => {}
-            Status::Later => out.push_str(" (not supported yet)"),
+            Status::Later | Status::Ahead => out.push_str(" (not supported yet)"),
             Status::NoEffect(_) => out.push_str(" (no effect)"),
         }
         out

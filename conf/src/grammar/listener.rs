@@ -97,7 +97,7 @@ pub(super) const ROWS: &[Row] = &[
         "replace bodies of backends' errors by ErrorFile (no)",
     )
     .takes(&[one(Kind::Flag, "value")])
-    .later(),
+    .ahead(),
     row("ACME", &[Scope::Http], "answer ACME challenges from files of this directory")
         .takes(&[one(Kind::Text, "directory")])
         .repeat(Repeat::Many)
@@ -107,33 +107,33 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "header")])
         .repeat(Repeat::Many)
         .instead_of(&["AddHeader", "HeaderAdd"], "SetHeader")
-        .later(),
+        .ahead(),
     row("DeleteHeader", HEADERS_LATER, "remove headers whose line matches")
         .also(&["HeadRemove", "HeaderRemove"])
         .takes(&[one(Kind::Text, "pattern")])
         .switches(PATTERN)
         .repeat(Repeat::Many)
         .instead_of(&["HeadRemove", "HeaderRemove"], "DeleteHeader -icase")
-        .later(),
+        .ahead(),
     row("SetURL", CHANGES, "set the request's URL")
         .takes(&[one(Kind::Text, "URL")])
         .repeat(Repeat::Many)
-        .later(),
+        .ahead(),
     row("SetPath", CHANGES, "set the URL's path")
         .takes(&[one(Kind::Text, "path")])
         .switches(&[Switch::Encode])
         .repeat(Repeat::Many)
-        .later(),
+        .ahead(),
     row("SetQuery", CHANGES, "set the URL's query")
         .takes(&[one(Kind::Text, "query")])
         .repeat(Repeat::Many)
-        .later(),
+        .ahead(),
     row("SetQueryParam", CHANGES, "set a parameter of the URL's query, or remove it")
         .takes(&[one(Kind::Text, "name"), optional(Kind::Text, "value")])
         .switches(&[Switch::Encode])
         .repeat(Repeat::Many)
-        .later(),
-    row("DeleteQuery", CHANGES, "remove the URL's query").repeat(Repeat::Many).later(),
+        .ahead(),
+    row("DeleteQuery", CHANGES, "remove the URL's query").repeat(Repeat::Many).ahead(),
     row(
         "LuaModify",
         &[Scope::Http, Scope::Https, Scope::Service, Scope::Rewrite, Scope::RewriteResponse],

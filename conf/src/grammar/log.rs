@@ -15,16 +15,16 @@ pub(super) const ROWS: &[Row] = &[
     row("LogFormat", GLOBAL, "a request log format with a name")
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "format")])
         .repeat(Repeat::Many)
-        .later(),
+        .ahead(),
     row("LogTag", GLOBAL, "tag of syslog lines (the program's name)")
         .takes(&[one(Kind::Text, "tag")])
-        .later(),
+        .ahead(),
     row("LogSuppress", SERVICE, "log no requests that were answered with these classes of status")
         .takes(&[many(
             Kind::Word(&["all", "info", "1", "success", "2", "redirect", "3", "clterr", "4", "srverr", "5"]),
             "class",
         )])
         .repeat(Repeat::Many)
-        .later(),
+        .ahead(),
     row("Anonymise", GLOBAL, "log the last octet or group of client addresses as 0").also(&["Anonymize"]),
 ];

@@ -148,6 +148,8 @@ pub(crate) enum Status {
     Works,
     /// It is known and refused.
     Later,
+    /// It is read into the model, and refused until the engine serves it.
+    Ahead,
     /// It is accepted and has no effect, for this reason.
     NoEffect(&'static str),
 }
@@ -275,7 +277,7 @@ impl Switch {
 
     /// Whether the directive works with it; others are refused as not supported yet.
     pub(crate) fn works(self) -> bool {
-        !matches!(self, Switch::FileWatch | Switch::Tag | Switch::Decode | Switch::Encode | Switch::Forwarded)
+        !matches!(self, Switch::FileWatch | Switch::Tag | Switch::Decode | Switch::Forwarded)
     }
 }
 
@@ -331,6 +333,12 @@ impl Row {
     /// Known and refused.
     const fn later(mut self) -> Row {
         self.status = Status::Later;
+        self
+    }
+
+    /// Lowered, and refused until the engine serves it.
+    const fn ahead(mut self) -> Row {
+        self.status = Status::Ahead;
         self
     }
 

@@ -10,10 +10,10 @@ pub(super) const ROWS: &[Row] = &[
     row("Rewrite", REQUESTS, "change requests or responses that fulfil conditions")
         .takes(&[optional(Kind::Word(&["request", "response"]), "direction")])
         .body(Body::ByWord(&[Scope::Rewrite, Scope::RewriteResponse]))
-        .later(),
+        .ahead(),
     row("Rewrite", &[Scope::RewriteResponse], "change responses that fulfil conditions")
         .takes(&[optional(Kind::Word(&["response"]), "direction")])
         .body(Body::ByWord(&[Scope::RewriteResponse]))
-        .later(),
-    row("Else", INSIDE, "what to do when the conditions before do not hold").repeat(Repeat::Many).later(),
+        .ahead(),
+    row("Else", INSIDE, "what to do when the conditions before do not hold").repeat(Repeat::Many).ahead(),
 ];

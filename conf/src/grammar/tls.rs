@@ -8,7 +8,7 @@ const BOTH: &[Scope] = &[Scope::Https, Scope::Backend];
 const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2"]);
 
 pub(super) const ROWS: &[Row] = &[
-    row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many).later(),
+    row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many).ahead(),
     row(
         "ClientCert",
         HTTPS,
@@ -18,40 +18,40 @@ pub(super) const ROWS: &[Row] = &[
         one(Kind::Number { min: 0, max: 3 }, "mode"),
         optional(Kind::Number { min: 0, max: 9 }, "depth"),
     ])
-    .later(),
+    .ahead(),
     row("Ciphers", BOTH, "allowed ciphers")
         .takes(&[many(Kind::Text, "ciphers")])
         .switches(&[Switch::CipherList, Switch::CipherSuites])
         .repeat(Repeat::Many)
-        .later(),
+        .ahead(),
     row("Disable", BOTH, "do not speak this version of TLS nor an older one")
         .takes(&[one(VERSIONS, "version")])
         .repeat(Repeat::Many)
-        .later(),
+        .ahead(),
     row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)")
         .takes(&[one(Kind::Flag, "value")])
-        .later(),
+        .ahead(),
     row("SSLAllowClientRenegotiation", HTTPS, "renegotiation by clients: 0 no, 1 secure, 2 any (0)")
         .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")])
-        .later(),
+        .ahead(),
     row("CAlist", HTTPS, "authorities whose names clients are sent")
         .takes(&[one(Kind::File, "file")])
-        .later(),
+        .ahead(),
     row("VerifyList", HTTPS, "authorities that clients' certificates are verified against")
         .takes(&[one(Kind::File, "file")])
-        .later(),
-    row("CRLlist", HTTPS, "lists of revoked certificates").takes(&[one(Kind::File, "file")]).later(),
+        .ahead(),
+    row("CRLlist", HTTPS, "lists of revoked certificates").takes(&[one(Kind::File, "file")]).ahead(),
     row("NoHTTPS11", HTTPS, "one request a connection: 0 no, 1 yes, 2 for old browsers (0)")
         .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")])
-        .later(),
+        .ahead(),
     row("XSSLHeaders", HTTPS, "which X-SSL headers requests get")
         .takes(&[one(Kind::Number { min: 0, max: 3 }, "mode")])
         .instead("HeaderOption ssl")
-        .later(),
+        .ahead(),
     row("HTTPS", &[Scope::Backend], "speak TLS to this backend")
         .takes(&[optional(Kind::File, "certificate")])
-        .later(),
+        .ahead(),
     row("ServerName", &[Scope::Backend], "name for SNI and for the Host header")
         .takes(&[one(Kind::Text, "name")])
-        .later(),
+        .ahead(),
 ];

@@ -1,8 +1,9 @@
 //! The global scope.
 
 use super::Lowering;
+use super::log::Chosen;
 use crate::diag::Problem;
-use crate::model::{Balancer, Config, Flavour, Global, HeaderOption, IoEngine};
+use crate::model::{Balancer, Config, Flavour, Global, HeaderOption, IoEngine, LogLevel};
 use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -19,13 +20,13 @@ impl Lowering<'_> {
         let mut config = Config { global: Global::default(), listeners: Vec::new(), services: Vec::new() };
         let mut listener_labels = Labels::new();
         let mut service_labels = Labels::new();
-        let mut log_level = crate::model::LogLevel::Regular;
+        let mut log = Chosen { level: LogLevel::Regular, format: None };
         // Listeners that say nothing of their log follow the global setting wherever it stands.
         let mut follow_log_level = Vec::new();
         self.enter(tree);
         for statement in self.meant(tree) {
             match statement.row.name {
-                "ListenHTTP" => {
+                "ListenHTTP" | "ListenHTTPS" => {
                     self.label(statement, &mut listener_labels);
                     let (listener, own_log_level) = self.listener(statement, config.listeners.len());
                     follow_log_level.push(!own_log_level);
@@ -39,13 +40,24 @@ impl Lowering<'_> {
                 "Backend" => self.named_backend(statement),
                 "ACL" => self.named_acl(statement),
                 "Control" => config.global.control = self.control(statement, config.listeners.len()),
-                "LogLevel" => log_level = self.log_level(statement).unwrap_or(log_level),
-                _ if self.default(statement) => {}
+                "Tunnel" => {
+                    self.label(statement, &mut listener_labels);
+                    let tunnel = self.tunnel(statement, config.listeners.len());
+                    self.ahead.tunnels.extend(tunnel);
+                }
+                "LogFormat" => self.log_format(statement),
+                "LogLevel" => log = self.log_level(statement).unwrap_or(log),
+                _ if self.default(statement) || self.global_ahead(statement) => {}
                 _ => self.setting(statement, &mut config.global),
             }
         }
-        for (listener, _) in config.listeners.iter_mut().zip(follow_log_level).filter(|(_, follow)| *follow) {
-            listener.log_level = log_level;
+        for (position, _) in follow_log_level.iter().enumerate().filter(|(_, follow)| **follow) {
+            if let Some(listener) = config.listeners.get_mut(position) {
+                listener.log_level = log.level;
+            }
+            if let Some(ahead) = self.ahead.listeners.get_mut(&position) {
+                ahead.log_format.clone_from(&log.format);
+            }
         }
         self.leave();
         self.use_named_backends(&mut config);
@@ -90,6 +102,25 @@ impl Lowering<'_> {
             self.warn(statement.place(0), format!("{LINE_MAX} bytes are taken: a whole head is no longer"));
         }
         line_max.min(LINE_MAX)
+    }
+
+    /// A directive that is ahead of the engine; false if it is none.
+    fn global_ahead(&mut self, statement: &Statement) -> bool {
+        match statement.row.name {
+            "LogTag" => self.ahead.global.log_tag = statement.text(0).map(str::to_owned),
+            "SSLEngine" => self.ahead.global.ssl_engine = statement.text(0).map(str::to_owned),
+            "CombineHeaders" => {
+                let names = self.field_names(statement);
+                self.ahead.global.combine_headers.extend(names);
+            }
+            _ => {
+                let mut originator = std::mem::take(&mut self.ahead.global.originator);
+                let taken = self.originator(statement, &mut originator);
+                self.ahead.global.originator = originator;
+                return taken;
+            }
+        }
+        true
     }
 
     fn setting(&mut self, statement: &Statement, global: &mut Global) {

@@ -12,6 +12,9 @@ const FRAMING: [&str; 2] = ["Content-Length", "Transfer-Encoding"];
 /// Headers that end at the proxy (RFC 9110 7.6.1), so that a rule for them reaches nobody.
 const HOP: [&str; 6] = ["Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Upgrade"];
 
+/// Spellings of `DeleteHeader` that never look at case.
+const OLD: [&str; 2] = ["HeadRemove", "HeaderRemove"];
+
 impl Lowering<'_> {
     /// `SetHeader` and its older spellings.
     pub(super) fn set_header(&mut self, statement: &Statement) -> Option<HeaderRule> {
@@ -34,15 +37,11 @@ impl Lowering<'_> {
         Some(HeaderRule::Set { name: name.to_owned(), value })
     }
 
-    /// `DeleteHeader`; its older spellings never look at case.
-    pub(super) fn delete_header(
-        &mut self,
-        statement: &Statement,
-        always_ignore_case: bool,
-    ) -> Option<HeaderRule> {
+    /// `DeleteHeader` and its older spellings.
+    pub(super) fn delete_header(&mut self, statement: &Statement) -> Option<HeaderRule> {
         let default = Default { exact: false, ignore_case: self.defaults.ignore_case };
         let mut pattern = self.pattern(statement, default)?;
-        pattern.ignore_case |= always_ignore_case;
+        pattern.ignore_case |= OLD.iter().any(|old| old.eq_ignore_ascii_case(&statement.word));
         Some(HeaderRule::Delete(pattern))
     }
 }

@@ -4,8 +4,10 @@ use super::Lowering;
 use super::address::Family;
 use super::global::header_option;
 use super::pattern::Default;
+use super::rewrite::Rules;
+use super::tls;
 use crate::diag::Problem;
-use crate::model::{Listen, Listener, LogLevel, Protocol, RewriteLocation};
+use crate::model::{AheadListener, Listen, Listener, LogLevel, Protocol, RewriteLocation};
 use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -14,9 +16,10 @@ use std::net::{Ipv6Addr, SocketAddr};
 impl Lowering<'_> {
     /// A listener, and whether it has a log format of its own.
     pub(super) fn listener(&mut self, statement: &Statement, position: usize) -> (Listener, bool) {
+        let https = statement.row.name == "ListenHTTPS";
         let mut listener = Listener {
             label: statement.text(0).map(str::to_owned),
-            protocol: Protocol::Http,
+            protocol: if https { Protocol::Https } else { Protocol::Http },
             listen: Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80))),
             methods: 0,
             client: self.defaults.client,
@@ -35,6 +38,8 @@ impl Lowering<'_> {
         let mut own_log_level = false;
         let mut labels = HashMap::new();
         let mut pages = HashMap::new();
+        let mut rules = Rules::default();
+        let mut ahead = AheadListener { tls: https.then(tls::listener_default), ..AheadListener::default() };
         self.enter(statement.block());
         for inner in self.meant(statement.block()) {
             match inner.row.name {
@@ -45,15 +50,52 @@ impl Lowering<'_> {
                 }
                 "LogLevel" => {
                     own_log_level = true;
-                    listener.log_level = self.log_level(inner).unwrap_or(listener.log_level);
+                    if let Some(chosen) = self.log_level(inner) {
+                        (listener.log_level, ahead.log_format) = (chosen.level, chosen.format);
+                    }
                 }
                 "ErrorFile" | "Err400" => self.page(inner, &mut pages, &mut listener),
+                _ if self.rewriting(inner, &mut rules) => {}
+                _ if self.listener_ahead(inner, &mut listener, &mut ahead) => {}
                 _ => self.listener_setting(inner, &mut listener),
             }
         }
         self.leave();
-        listener.listen = self.listen(statement);
+        let unspecified = Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)));
+        listener.listen = self.listen(statement, if https { 443 } else { 80 }).unwrap_or(unspecified);
+        if https {
+            self.check_listener_tls(statement);
+        }
+        match rules.as_header_rules() {
+            Some(header_rules) => listener.header_rules = header_rules,
+            None => ahead.request_rules = rules.requests,
+        }
+        ahead.response_rules = rules.responses;
+        if self.options.ahead {
+            self.ahead.listeners.insert(position, ahead);
+        }
         (listener, own_log_level)
+    }
+
+    /// A directive that is ahead of the engine; false if it is none.
+    fn listener_ahead(
+        &mut self,
+        statement: &Statement,
+        listener: &mut Listener,
+        ahead: &mut AheadListener,
+    ) -> bool {
+        if let Some(tls) = &mut ahead.tls
+            && self.listener_tls(statement, tls)
+        {
+            return true;
+        }
+        match statement.row.name {
+            "RewriteErrors" => ahead.rewrite_errors = statement.flag(),
+            // 2.8a's word for what HeaderOption says today.
+            "XSSLHeaders" => listener.header_option.ssl = statement.number(0) != Some(0),
+            _ => return self.originator(statement, &mut ahead.originator),
+        }
+        true
     }
 
     fn listener_setting(&mut self, statement: &Statement, listener: &mut Listener) {
@@ -66,9 +108,6 @@ impl Lowering<'_> {
             "MaxRequest" => listener.max_request = statement.number(0).filter(|bytes| *bytes > 0),
             "MaxURI" => listener.max_uri = statement.number(0).and_then(|n| u32::try_from(n).ok()),
             "LineBufferSize" => listener.line_max = self.line_max(statement),
-            "SetHeader" | "AddHeader" => listener.header_rules.extend(self.set_header(statement)),
-            "DeleteHeader" => listener.header_rules.extend(self.delete_header(statement, false)),
-            "HeadRemove" => listener.header_rules.extend(self.delete_header(statement, true)),
             "HeaderOption" => listener.header_option = header_option(listener.header_option, statement),
             "RewriteLocation" => {
                 listener.rewrite_location = match statement.number(0) {
@@ -102,16 +141,14 @@ impl Lowering<'_> {
         }
     }
 
-    /// Where a listener listens; what is wrong with it is reported, and then any place will do.
-    fn listen(&mut self, statement: &Statement) -> Listen {
-        let found = self.listening_place(statement);
-        if let Some(listen) = &found {
-            self.listens(listen, statement.keyword);
-        }
-        found.unwrap_or(Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))))
+    /// Where a listener listens, if that can be told; what is wrong with it is reported.
+    pub(super) fn listen(&mut self, statement: &Statement, default_port: u16) -> Option<Listen> {
+        let listen = self.listening_place(statement, default_port)?;
+        self.listens(&listen, statement.keyword);
+        Some(listen)
     }
 
-    fn listening_place(&mut self, statement: &Statement) -> Option<Listen> {
+    fn listening_place(&mut self, statement: &Statement, default_port: u16) -> Option<Listen> {
         let [address, port, from] =
             ["Address", "Port", "SocketFrom"].map(|name| super::find(statement.block(), name));
         if let Some(from) = from {
@@ -124,7 +161,7 @@ impl Lowering<'_> {
         }
         let number = match port {
             Some(port) => self.port(port)?,
-            None => 80,
+            None => default_port,
         };
         let Some(address) = address else {
             return Some(Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number))));

@@ -14,22 +14,30 @@ mod listener;
 mod log;
 mod matching;
 mod names;
+mod originator;
 mod page;
 mod pattern;
+mod rewrite;
 mod service;
 mod session;
+mod tls;
+mod tunnel;
 
 use crate::diag::{Findings, Problem};
 use crate::grammar::{Repeat, Row, Status};
-use crate::model::{Balancer, Config, Flavour, HeaderOption, Listen};
+use crate::model::{Ahead, Balancer, Config, Flavour, HeaderOption, Listen};
 use crate::source::Span;
 use crate::tree::{Inner, Statement};
 use crate::{Names, Options};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Lowers a whole tree. Also tells the names that were looked up.
-pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findings) -> (Config, Names) {
+/// Lowers a whole tree. Also tells what is ahead of the engine, and the names that were looked up.
+pub(crate) fn lower(
+    tree: &[Statement],
+    options: &Options,
+    findings: &mut Findings,
+) -> (Config, Ahead, Names) {
     let mut lowering = Lowering {
         options,
         findings,
@@ -40,9 +48,11 @@ pub(crate) fn lower(tree: &[Statement], options: &Options, findings: &mut Findin
         constants: constant::Constants::default(),
         names: names::Resolver::new(options),
         listening: Vec::new(),
+        log_formats: log::Formats::new(tree),
+        ahead: Ahead::default(),
     };
     let config = lowering.config(tree);
-    (config, lowering.names.into_names())
+    (config, lowering.ahead, lowering.names.into_names())
 }
 
 struct Lowering<'a> {
@@ -56,6 +66,8 @@ struct Lowering<'a> {
     names: names::Resolver<'a>,
     /// Where listeners listen, and the statement of each.
     listening: Vec<(Listen, Span)>,
+    log_formats: log::Formats,
+    ahead: Ahead,
 }
 
 /// What global directives set for what follows them.
@@ -118,7 +130,12 @@ impl Lowering<'_> {
     }
 
     fn supported(&mut self, statement: &Statement) -> bool {
-        if statement.row.status == Status::Later {
+        let refused = match statement.row.status {
+            Status::Works | Status::NoEffect(_) => false,
+            Status::Ahead => !self.options.ahead,
+            Status::Later => true,
+        };
+        if refused {
             self.error(statement.keyword, format!("{} is not supported yet", statement.word));
             return false;
         }

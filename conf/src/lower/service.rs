@@ -1,13 +1,11 @@
 //! Services.
 
 use super::Lowering;
+use super::rewrite::Rules;
 use crate::diag::Problem;
 use crate::grammar::Status;
-use crate::model::{Condition, Service, ServiceName};
+use crate::model::{AheadService, Condition, Seat, Service, ServiceName};
 use crate::tree::Statement;
-
-/// Where a service will stand: in which listener, and its position there.
-pub(super) type Seat = (Option<usize>, usize);
 
 impl Lowering<'_> {
     pub(super) fn service(&mut self, statement: &Statement, seat: Seat) -> Service {
@@ -21,6 +19,8 @@ impl Lowering<'_> {
             balancer: self.defaults.balancer,
         };
         let mut conditions = Vec::new();
+        let mut rules = Rules::default();
+        let mut ahead = AheadService::default();
         self.enter(statement.block());
         for inner in self.meant(statement.block()) {
             match inner.row.name {
@@ -37,16 +37,36 @@ impl Lowering<'_> {
                     let backend = self.used_backend(inner, seat, service.backends.len());
                     service.backends.extend(backend);
                 }
-                "Emergency" => service.emergency.extend(self.emergency(inner)),
+                "Emergency" => {
+                    let backend = self.emergency(inner, seat, service.emergency.len());
+                    service.emergency.extend(backend);
+                }
                 "Redirect" => service.backends.extend(self.redirect(inner)),
                 "Error" => service.backends.extend(self.error_backend(inner)),
-                _ => conditions.extend(self.condition(inner)),
+                _ if inner.row.is_condition() => conditions.extend(self.condition(inner)),
+                _ => self.service_ahead(inner, &mut ahead, &mut rules),
             }
         }
         self.leave();
         service.condition = Condition::All(conditions);
         self.check_kinds(statement);
+        if self.options.ahead {
+            (ahead.request_rules, ahead.response_rules) = (rules.requests, rules.responses);
+            self.ahead.services.insert(seat, ahead);
+        }
         service
+    }
+
+    /// A directive that is ahead of the engine.
+    fn service_ahead(&mut self, statement: &Statement, ahead: &mut AheadService, rules: &mut Rules) {
+        match statement.row.name {
+            "LogSuppress" => ahead.log_suppress.extend(Self::log_suppress(statement)),
+            "RewriteErrors" => ahead.rewrite_errors = Some(statement.flag()),
+            _ if self.originator(statement, &mut ahead.originator) => {}
+            _ => {
+                self.rewriting(statement, rules);
+            }
+        }
     }
 
     /// One kind of backend to a service, but redirects, which Pound lets stand beside others.

@@ -2,16 +2,24 @@
 //!
 //! Nothing here knows how a file was written; `lower` makes it, the engine and the warden read it.
 
+mod ahead;
 mod backend;
 mod condition;
 mod global;
 mod listener;
+mod rewrite;
 mod service;
 mod session;
+mod tls;
 
+pub use ahead::{
+    Ahead, AheadGlobal, AheadListener, AheadServer, AheadService, LogFormat, Originator, Seat, Tunnel,
+};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, Server};
 pub use condition::{Condition, Flavour, Kind, Pattern};
 pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget};
 pub use listener::{HeaderRule, Listen, Listener, LogLevel, Protocol, RewriteLocation};
+pub use rewrite::{Branch, Operation, Rule};
 pub use service::{Service, ServiceName};
 pub use session::{Session, SessionKind};
+pub use tls::{Ciphers, ClientCertificate, ListenerTls, OneRequest, Renegotiation, ServerTls, TlsVersion};

@@ -5,9 +5,8 @@ use super::{Cursor, Parser, shown};
 use crate::diag::Problem;
 use crate::grammar::{self, Row, Scope};
 use crate::lex::{Kind, Token};
-use crate::source::{FileId, Span};
+use crate::source::{self, FileId, Span};
 use crate::tree::{Given, Inner, Statement, Value};
-use std::path::{Path, PathBuf};
 
 impl Parser<'_> {
     pub(super) fn include(&mut self, scope: Scope, values: &[Given], into: &mut Vec<Statement>) {
@@ -19,7 +18,7 @@ impl Parser<'_> {
     /// Opens the files that an `Include` names.
     fn included(&mut self, values: &[Given]) -> Vec<(FileId, Span)> {
         let Some(Given { value: Value::File(name), span }) = values.first() else { return Vec::new() };
-        let paths = match expand(name) {
+        let paths = match source::expand(name) {
             Ok(paths) => paths,
             Err(text) => {
                 self.findings.push(Problem::error(*span, text));
@@ -97,18 +96,4 @@ impl Parser<'_> {
             self.close(inner);
         }
     }
-}
-
-/// The files that a name stands for: itself, or in order those that match it as a pattern.
-fn expand(name: &Path) -> Result<Vec<PathBuf>, String> {
-    let Some(pattern) = name.to_str().filter(|text| text.contains(['*', '?', '['])) else {
-        return Ok(vec![name.to_owned()]);
-    };
-    let found = glob::glob(pattern).map_err(|e| format!("{pattern} is no pattern for files: {}", e.msg))?;
-    // A directory that cannot be read hides files that the owner meant; say so rather than load the rest.
-    let mut paths =
-        found.collect::<Result<Vec<_>, _>>().map_err(|e| format!("cannot read {}", e.path().display()))?;
-    paths.retain(|path| path.is_file());
-    paths.sort();
-    Ok(paths)
 }

@@ -1,20 +1,30 @@
 //! A configuration in a few lines: what differs from what holds when a file says nothing.
 
+mod ahead;
+
 use ounce_conf::model::{
-    Address, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global, HeaderRule, Kind,
-    Listener, LogLevel, Pattern, Protocol, RewriteLocation, Service,
+    Address, Ahead, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global,
+    HeaderRule, Kind, Listener, LogLevel, Pattern, Protocol, RewriteLocation, Seat, Server, Service,
 };
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
 /// The whole configuration.
-pub(crate) fn summary(config: &Config) -> String {
+pub(crate) fn summary(config: &Config, ahead: &Ahead) -> String {
     let mut out = global(&config.global);
-    for listener in &config.listeners {
+    ahead::global(&mut out, &ahead.global);
+    for (position, listener) in config.listeners.iter().enumerate() {
         self::listener(&mut out, listener);
+        ahead::listener(&mut out, ahead.listeners.get(&position));
+        for (index, service) in listener.services.iter().enumerate() {
+            self::service(&mut out, service, "  ", ahead, (Some(position), index));
+        }
     }
-    for service in &config.services {
-        self::service(&mut out, service, "");
+    for (index, service) in config.services.iter().enumerate() {
+        self::service(&mut out, service, "", ahead, (None, index));
+    }
+    for tunnel in &ahead.tunnels {
+        ahead::tunnel(&mut out, tunnel);
     }
     if out.is_empty() { "(defaults)\n".to_owned() } else { out }
 }
@@ -71,12 +81,9 @@ fn listener(out: &mut String, listener: &Listener) {
             HeaderRule::Delete(lines) => writeln!(out, "  delete {}", pattern(lines)),
         };
     }
-    for service in &listener.services {
-        self::service(out, service, "  ");
-    }
 }
 
-fn service(out: &mut String, service: &Service, indent: &str) {
+fn service(out: &mut String, service: &Service, indent: &str, ahead: &Ahead, seat: Seat) {
     let _ = write!(out, "{indent}service");
     add(out, "label", &service.name.label, &None);
     add(out, "disabled", &service.disabled, &false);
@@ -91,24 +98,21 @@ fn service(out: &mut String, service: &Service, indent: &str) {
         }
     }
     out.push('\n');
-    for backend in &service.backends {
-        let _ = writeln!(out, "{indent}  {}", self::backend(backend));
+    ahead::service(out, ahead.services.get(&seat), indent);
+    for (index, backend) in service.backends.iter().enumerate() {
+        let more = ahead::server(ahead.servers.get(&(seat, false, index)));
+        let _ = writeln!(out, "{indent}  {}{more}", self::backend(backend));
     }
-    for backend in &service.emergency {
-        let _ = writeln!(out, "{indent}  emergency {}", self::backend(backend));
+    for (index, backend) in service.emergency.iter().enumerate() {
+        let more = ahead::server(ahead.servers.get(&(seat, true, index)));
+        let _ = writeln!(out, "{indent}  emergency {}{more}", self::backend(backend));
     }
 }
 
 fn backend(backend: &Backend) -> String {
     let mut out = match &backend.kind {
         BackendKind::Server(server) => {
-            let mut out = match &server.address {
-                Address::Inet(address) => format!("server {address}"),
-                Address::Unix(path) => format!("server {path:?}"),
-            };
-            add(&mut out, "timeout", &server.timeout, &Duration::from_secs(15));
-            add(&mut out, "connect", &server.connect_timeout, &Duration::from_secs(15));
-            add(&mut out, "websocket", &server.ws_timeout, &Duration::from_secs(600));
+            let mut out = self::server(server);
             add(&mut out, "priority", &backend.priority, &5);
             out
         }
@@ -121,6 +125,17 @@ fn backend(backend: &Backend) -> String {
     };
     add(&mut out, "label", &backend.label, &None);
     add(&mut out, "disabled", &backend.disabled, &false);
+    out
+}
+
+fn server(server: &Server) -> String {
+    let mut out = match &server.address {
+        Address::Inet(address) => format!("server {address}"),
+        Address::Unix(path) => format!("server {path:?}"),
+    };
+    add(&mut out, "timeout", &server.timeout, &Duration::from_secs(15));
+    add(&mut out, "connect", &server.connect_timeout, &Duration::from_secs(15));
+    add(&mut out, "websocket", &server.ws_timeout, &Duration::from_secs(600));
     out
 }
 

@@ -1,0 +1,160 @@
+//! TLS of listeners and servers.
+
+use super::Lowering;
+use crate::diag::Problem;
+use crate::grammar::Switch;
+use crate::model::{
+    AheadServer, Ciphers, ClientCertificate, ListenerTls, OneRequest, Renegotiation, ServerTls, TlsVersion,
+};
+use crate::source;
+use crate::tree::{Statement, Value};
+use std::path::{Path, PathBuf};
+
+/// How many authorities may stand in a client's chain when nothing is said.
+const DEPTH: u8 = 9;
+
+/// What a listener has before its directives are read.
+pub(super) fn listener_default() -> ListenerTls {
+    ListenerTls { depth: DEPTH, ..ListenerTls::default() }
+}
+
+impl Lowering<'_> {
+    /// A directive of `ListenHTTPS`; false if it is none.
+    pub(super) fn listener_tls(&mut self, statement: &Statement, tls: &mut ListenerTls) -> bool {
+        match statement.row.name {
+            "Cert" => tls.certificates.extend(self.certificates(statement)),
+            "ClientCert" => {
+                tls.client = match statement.number(0) {
+                    Some(1) => ClientCertificate::Ask,
+                    Some(2) => ClientCertificate::Require,
+                    Some(3) => ClientCertificate::AskUnverified,
+                    _ => ClientCertificate::No,
+                };
+                tls.depth = statement.number(1).and_then(|n| u8::try_from(n).ok()).unwrap_or(DEPTH);
+            }
+            "Ciphers" => ciphers(statement, &mut tls.ciphers),
+            "Disable" => tls.oldest = tls.oldest.max(Some(oldest(statement))),
+            "SSLHonorCipherOrder" => tls.own_order = statement.flag(),
+            "SSLAllowClientRenegotiation" => {
+                tls.renegotiation = match statement.number(0) {
+                    Some(1) => Renegotiation::Secure,
+                    Some(2) => Renegotiation::Any,
+                    _ => Renegotiation::No,
+                };
+            }
+            "CAlist" => tls.authority_names = self.readable(statement),
+            "VerifyList" => tls.authorities = self.readable(statement),
+            "CRLlist" => tls.revoked = self.readable(statement),
+            "NoHTTPS11" => {
+                tls.one_request = match statement.number(0) {
+                    Some(1) => OneRequest::Always,
+                    Some(2) => OneRequest::OldBrowsers,
+                    _ => OneRequest::No,
+                };
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// What `ListenHTTPS` cannot do without.
+    pub(super) fn check_listener_tls(&mut self, statement: &Statement) {
+        if super::find(statement.block(), "Cert").is_none() {
+            let problem = Problem::error(statement.keyword, "ListenHTTPS has no Cert");
+            self.findings.push(problem.expected("Cert with the file of a certificate and its key"));
+        }
+    }
+
+    /// The TLS directives of a backend's section, which are given as they were meant.
+    pub(super) fn server_tls(&mut self, meant: &[&Statement]) -> AheadServer {
+        let mut server = AheadServer::default();
+        let mut tls = ServerTls::default();
+        let https = meant.iter().any(|statement| statement.row.name == "HTTPS");
+        for statement in meant {
+            match statement.row.name {
+                "HTTPS" | "Cert" if statement.file(0).is_some() => tls.certificate = self.readable(statement),
+                "Ciphers" => ciphers(statement, &mut tls.ciphers),
+                "Disable" => tls.oldest = tls.oldest.max(Some(oldest(statement))),
+                "ServerName" => server.server_name = self.server_name(statement),
+                _ => continue,
+            }
+            if !https && statement.row.name != "ServerName" {
+                let problem =
+                    Problem::error(statement.keyword, format!("{} stands without HTTPS", statement.word));
+                self.findings.push(problem.expected("HTTPS in this section"));
+            }
+        }
+        server.tls = https.then_some(tls);
+        server
+    }
+
+    fn server_name(&mut self, statement: &Statement) -> Option<String> {
+        let name = statement.text(0)?;
+        // It becomes a header field and a TLS extension.
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
+            let problem = Problem::error(statement.place(0), "this cannot be the name of a server");
+            self.findings.push(problem.expected("a host name"));
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    /// The files of a `Cert`: the one named, those of the directory named, or those that match.
+    fn certificates(&mut self, statement: &Statement) -> Vec<PathBuf> {
+        let (Some(path), place) = (statement.file(0), statement.place(0)) else { return Vec::new() };
+        let named = if path.is_dir() { path.join("*") } else { path.to_owned() };
+        match source::expand(&named) {
+            Ok(files) if files.is_empty() => {
+                self.error(place, format!("{} holds no certificate", path.display()));
+                Vec::new()
+            }
+            Ok(files) => files.into_iter().filter(|file| self.is_readable(file, statement)).collect(),
+            Err(reason) => {
+                self.error(place, reason);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The file that a statement names, if it can be read.
+    fn readable(&mut self, statement: &Statement) -> Option<PathBuf> {
+        let path = statement.file(0)?.to_owned();
+        self.is_readable(&path, statement).then_some(path)
+    }
+
+    fn is_readable(&mut self, path: &Path, statement: &Statement) -> bool {
+        match source::read_regular(path) {
+            Ok(_) => true,
+            Err(error) => {
+                let text = format!("cannot read {}: {}", path.display(), source::reason(&error));
+                self.error(statement.place(0), text);
+                false
+            }
+        }
+    }
+}
+
+/// An option says what the strings after it are.
+fn ciphers(statement: &Statement, ciphers: &mut Ciphers) {
+    for given in &statement.values {
+        let Value::Text(text) = &given.value else { continue };
+        let mut before = statement.switches.iter().filter(|switched| switched.span.start < given.span.start);
+        let suites = before.next_back().is_some_and(|switched| switched.switch == Switch::CipherSuites);
+        let into = if suites { &mut ciphers.suites } else { &mut ciphers.list };
+        *into = Some(match into.take() {
+            Some(before) => format!("{before}:{text}"),
+            None => text.clone(),
+        });
+    }
+}
+
+/// The version after the one that `Disable` names.
+fn oldest(statement: &Statement) -> TlsVersion {
+    match statement.word(0) {
+        Some(2) => TlsVersion::Tls11,
+        Some(3) => TlsVersion::Tls12,
+        Some(4) => TlsVersion::Tls13,
+        // SSLv2 and SSLv3.
+        _ => TlsVersion::Tls10,
+    }
+}

@@ -1,0 +1,115 @@
+//! What a configuration says that the engine does not serve yet.
+//!
+//! It is read and checked only on request ([`crate::Options::ahead`]); other runs refuse it by name. A part moves into
+//! the types that the engine reads when the engine serves it.
+
+use super::{ListenerTls, Rule, Server, ServerTls};
+use crate::model::Listen;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+
+/// A service's place: its listener's position, or `None` for a global one, and its own position there.
+pub type Seat = (Option<usize>, usize);
+
+/// All that is read ahead of the engine.
+#[derive(Debug, Clone, Default)]
+pub struct Ahead {
+    /// Of the whole process.
+    pub global: AheadGlobal,
+    /// By position in [`crate::model::Config::listeners`].
+    pub listeners: BTreeMap<usize, AheadListener>,
+    /// By place.
+    pub services: BTreeMap<Seat, AheadService>,
+    /// By place of the service, whether it is an emergency backend, and position among those.
+    pub servers: BTreeMap<(Seat, bool, usize), AheadServer>,
+    /// `Tunnel`s in file order.
+    pub tunnels: Vec<Tunnel>,
+}
+
+/// Settings of the whole process.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AheadGlobal {
+    /// `LogTag`: tag of syslog lines; the program's name when not given.
+    pub log_tag: Option<String>,
+    /// `SSLEngine`.
+    pub ssl_engine: Option<String>,
+    /// `CombineHeaders`: names of fields whose repetitions are joined.
+    pub combine_headers: Vec<String>,
+    /// How the client's address is found behind other proxies.
+    pub originator: Originator,
+}
+
+/// Settings of a listener.
+#[derive(Debug, Clone, Default)]
+pub struct AheadListener {
+    /// TLS, for `ListenHTTPS`.
+    pub tls: Option<ListenerTls>,
+    /// Changes to requests. When a listener says more than [`crate::model::Listener::header_rules`] can hold, all
+    /// of it is here in file order, and nothing there.
+    pub request_rules: Vec<Rule>,
+    /// Changes to responses.
+    pub response_rules: Vec<Rule>,
+    /// The format that `LogLevel` names, in place of a built-in one.
+    pub log_format: Option<LogFormat>,
+    /// How the client's address is found behind other proxies.
+    pub originator: Originator,
+    /// `RewriteErrors`: bodies of backends' errors are replaced by the listener's pages.
+    pub rewrite_errors: bool,
+}
+
+/// Settings of a service.
+#[derive(Debug, Clone, Default)]
+pub struct AheadService {
+    /// Changes to requests, after those of the listener.
+    pub request_rules: Vec<Rule>,
+    /// Changes to responses, before those of the listener.
+    pub response_rules: Vec<Rule>,
+    /// `LogSuppress`: first digits of the status codes whose requests are not logged.
+    pub log_suppress: Vec<u8>,
+    /// How the client's address is found behind other proxies.
+    pub originator: Originator,
+    /// `RewriteErrors`, in place of the listener's.
+    pub rewrite_errors: Option<bool>,
+}
+
+/// Settings of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AheadServer {
+    /// `HTTPS`.
+    pub tls: Option<ServerTls>,
+    /// `ServerName`: sent as SNI and in place of Host.
+    pub server_name: Option<String>,
+}
+
+/// How the client's address is found behind other proxies; what is `None` is as further out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Originator {
+    /// `ForwardedHeader`; `X-Forwarded-For` when given nowhere.
+    pub header: Option<String>,
+    /// `TrustedIP`: proxies whose word is taken.
+    pub trusted: Option<Vec<IpNet>>,
+}
+
+/// `LogFormat`, its conversions checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFormat {
+    /// Its name.
+    pub name: String,
+    /// Its text (pound.md section 12).
+    pub text: String,
+}
+
+/// `Tunnel`: bytes are passed both ways, whatever they are.
+#[derive(Debug, Clone)]
+pub struct Tunnel {
+    /// The label in the file; unique over tunnels.
+    pub label: Option<String>,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Where the bytes go; its `timeout` is the idle limit.
+    pub server: Server,
+    /// `Disabled` of its backend.
+    pub disabled: bool,
+    /// How many listeners stand before it in the file.
+    pub position: usize,
+}

@@ -1,0 +1,96 @@
+//! What is ahead of the engine.
+
+use super::{add, condition, pattern, server as plain_server};
+use ounce_conf::model::{
+    AheadGlobal, AheadListener, AheadServer, AheadService, Operation, Originator, Rule, Tunnel,
+};
+use std::fmt::Write as _;
+
+pub(super) fn global(out: &mut String, global: &AheadGlobal) {
+    let mut more = String::new();
+    add(&mut more, "log_tag", &global.log_tag, &None);
+    add(&mut more, "ssl_engine", &global.ssl_engine, &None);
+    add(&mut more, "combine_headers", &global.combine_headers, &Vec::new());
+    originator(&mut more, &global.originator);
+    if !more.is_empty() {
+        let _ = writeln!(out, "global{more}");
+    }
+}
+
+pub(super) fn listener(out: &mut String, listener: Option<&AheadListener>) {
+    let Some(listener) = listener else { return };
+    let mut more = String::new();
+    add(&mut more, "log_format", &listener.log_format, &None);
+    originator(&mut more, &listener.originator);
+    add(&mut more, "rewrite_errors", &listener.rewrite_errors, &false);
+    if !more.is_empty() {
+        let _ = writeln!(out, " {more}");
+    }
+    if let Some(tls) = &listener.tls {
+        let _ = writeln!(out, "  {tls:?}");
+    }
+    rules(out, "request", &listener.request_rules, "  ");
+    rules(out, "response", &listener.response_rules, "  ");
+}
+
+pub(super) fn service(out: &mut String, service: Option<&AheadService>, indent: &str) {
+    let Some(service) = service else { return };
+    let mut more = String::new();
+    add(&mut more, "log_suppress", &service.log_suppress, &Vec::new());
+    originator(&mut more, &service.originator);
+    add(&mut more, "rewrite_errors", &service.rewrite_errors, &None);
+    if !more.is_empty() {
+        let _ = writeln!(out, "{indent} {more}");
+    }
+    let indent = format!("{indent}  ");
+    rules(out, "request", &service.request_rules, &indent);
+    rules(out, "response", &service.response_rules, &indent);
+}
+
+pub(super) fn server(server: Option<&AheadServer>) -> String {
+    let mut out = String::new();
+    if let Some(server) = server {
+        add(&mut out, "server_name", &server.server_name, &None);
+        add(&mut out, "tls", &server.tls, &None);
+    }
+    out
+}
+
+pub(super) fn tunnel(out: &mut String, tunnel: &Tunnel) {
+    let _ = write!(out, "tunnel {:?} to {}", tunnel.listen, plain_server(&tunnel.server));
+    add(out, "label", &tunnel.label, &None);
+    add(out, "disabled", &tunnel.disabled, &false);
+    add(out, "position", &tunnel.position, &0);
+    out.push('\n');
+}
+
+fn originator(out: &mut String, originator: &Originator) {
+    add(out, "header", &originator.header, &None);
+    let trusted = originator.trusted.as_ref();
+    let trusted = trusted.map(|networks| networks.iter().map(ToString::to_string).collect::<Vec<_>>());
+    add(out, "trusted", &trusted, &None);
+}
+
+fn rules(out: &mut String, of: &str, rules: &[Rule], indent: &str) {
+    for rule in rules {
+        let _ = writeln!(out, "{indent}{of}");
+        branches(out, rule, &format!("{indent}  "));
+    }
+}
+
+fn branches(out: &mut String, rule: &Rule, indent: &str) {
+    for branch in &rule.branches {
+        let _ = writeln!(out, "{indent}if {}", condition(&branch.condition));
+        for operation in &branch.operations {
+            match operation {
+                Operation::Rewrite(rule) => branches(out, rule, &format!("{indent}  ")),
+                Operation::DeleteHeader(lines) => {
+                    let _ = writeln!(out, "{indent}  delete {}", pattern(lines));
+                }
+                _ => {
+                    let _ = writeln!(out, "{indent}  {operation:?}");
+                }
+            }
+        }
+    }
+}
