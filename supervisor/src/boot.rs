@@ -109,8 +109,8 @@ fn source(name: &str, settings: &Settings, demo: Option<&Demo>) -> Result<Source
         include_dir: settings.include_dir.clone(),
         warn_deprecated: settings.warn_deprecated,
         resolve_dns: settings.resolve_dns,
-        known_names: None,
         check_pattern: Some(ounce_core::route::pattern::check),
+        ..Options::default()
     };
     let folder = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
     Ok(Source { file, text, options, folder })

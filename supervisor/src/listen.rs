@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// How long the process behind `SocketFrom` may take to send its socket.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often an address that is in use is tried at a start, and the pause between.
+const TRIES: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// What sockets are made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +89,7 @@ struct SocketFile {
 #[derive(Debug, Default)]
 pub(crate) struct Bindings {
     bound: Vec<Bound>,
+    started: bool,
 }
 
 /// What was bound for a configuration that does not serve yet.
@@ -124,6 +127,7 @@ impl Bindings {
 
     /// The staged configuration serves: closes what it does not name.
     pub(crate) fn commit(&mut self, staged: &Staged) {
+        self.started = true;
         self.bound.retain(|bound| staged.wanted.contains(&bound.place));
     }
 
@@ -164,7 +168,18 @@ impl Bindings {
         if self.bound.iter().any(ours) {
             return Ok(());
         }
-        bind_listening(&Address::Inet(*address), false, 1).map(drop)
+        let mut tries = if self.started { 1 } else { TRIES.0 };
+        loop {
+            tries -= 1;
+            match bind_listening(&Address::Inet(*address), false, 1) {
+                // The kernel closes the sockets of a predecessor that was killed when it gets round to clearing up its
+                // rings, a moment after the process is gone.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
+                    std::thread::sleep(TRIES.1)
+                }
+                outcome => return outcome.map(drop),
+            }
+        }
     }
 
     fn fill(&mut self, place: &Place, workers: u16) -> io::Result<()> {
@@ -311,7 +326,9 @@ mod tests {
         let Address::Inet(address) = local_address(theirs.as_raw_fd()).unwrap() else {
             panic!("not an IP address")
         };
-        let error = Bindings::default().stage(vec![Place::Inet(address)], 2).unwrap_err();
+        // Not at a start, where it would be tried for a while.
+        let mut bindings = Bindings { started: true, ..Bindings::default() };
+        let error = bindings.stage(vec![Place::Inet(address)], 2).unwrap_err();
         assert!(error.contains("in use"), "{error}");
     }
 

@@ -8,7 +8,6 @@ use crate::warden;
 use ounce_engine::{Heritage, ListeningSocket};
 use ounce_mem::{Owner, Segment};
 use ounce_sys::privilege::Descent;
-use ounce_sys::process;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -56,8 +55,7 @@ pub(crate) fn fork_worker(
         log,
         io_engine: generation.config.global.io_engine,
     };
-    let parent = process::pid();
-    fork(&outfit, || ounce_engine::serve(&heritage, || descend(&generation.descent, parent)))
+    fork(&outfit, || ounce_engine::serve(&heritage, || descend(&generation.descent)))
 }
 
 /// Forks the warden. Returns its number.
@@ -75,9 +73,8 @@ pub(crate) fn fork_warden(birth: Birth<'_>, inheritance: Inheritance) -> io::Res
     };
     // It needs the syslog socket and the name servers' configuration for as long as it lives.
     let descent = Descent { root: None, ..birth.generation.descent.clone() };
-    let parent = process::pid();
     fork(&outfit, || {
-        descend(&descent, parent)?;
+        descend(&descent)?;
         warden::run(inheritance)
     })
 }
@@ -92,8 +89,6 @@ fn deal(generation: &Generation, position: u16, bindings: &Bindings) -> Vec<List
     sockets
 }
 
-/// Gives up rights. The kernel forgets at that moment that the child is to end with its parent, so it is asked again.
-fn descend(descent: &Descent, parent: i32) -> Result<(), String> {
-    descent.apply().map_err(|error| error.to_string())?;
-    process::die_with_parent(parent).map_err(|error| format!("the supervisor is gone: {error}"))
+fn descend(descent: &Descent) -> Result<(), String> {
+    descent.apply().map_err(|error| error.to_string())
 }
