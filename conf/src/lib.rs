@@ -94,8 +94,6 @@ pub struct Options {
     pub resolve_dns: bool,
     /// What an earlier reading found, so that this one need not wait for a name server: other names are unknown.
     pub known_names: Option<Names>,
-    /// Read what the engine does not serve yet, instead of refusing it: for tools that look at configurations.
-    pub ahead: bool,
     /// Says whether a pattern compiles, so that one that does not is reported at its place.
     pub check_pattern: Option<CheckPattern>,
 }
@@ -113,7 +111,6 @@ impl Default for Options {
             warn_deprecated: true,
             resolve_dns: true,
             known_names: None,
-            ahead: false,
             check_pattern: None,
         }
     }
@@ -124,7 +121,7 @@ impl Default for Options {
 pub struct Loaded {
     /// What it says.
     pub config: Config,
-    /// What it says beyond that and the engine does not serve yet; empty unless [`Options::ahead`] asks for it.
+    /// What it says beyond that and the engine does not serve yet; empty but from [`load_text_ahead`].
     pub ahead: Ahead,
     /// What its owner may want to change, in file order.
     pub warnings: Vec<Diagnostic>,
@@ -139,7 +136,10 @@ pub struct Loaded {
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
     let mut sources = Sources::default();
     match sources.open(path, None) {
-        Ok(file) => read(sources, file, path.parent().unwrap_or(Path::new("")).to_owned(), options),
+        Ok(file) => {
+            let base = path.parent().unwrap_or(Path::new("")).to_owned();
+            read(sources, file, base, options, Unserved::Refuse)
+        }
         Err(text) => {
             let mut findings = Findings::default();
             findings.push(Problem::nowhere(text));
@@ -155,7 +155,24 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
 pub fn load_text(name: &str, text: &str, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
     let mut sources = Sources::default();
     let file = sources.add_text(name, text);
-    read(sources, file, PathBuf::new(), options)
+    read(sources, file, PathBuf::new(), options, Unserved::Refuse)
+}
+
+/// As [`load_text`], but what the engine does not serve yet is read into [`Loaded::ahead`], not refused.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text_ahead(name: &str, text: &str, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    let file = sources.add_text(name, text);
+    read(sources, file, PathBuf::new(), options, Unserved::Read)
+}
+
+/// What becomes of directives that are lowered and not served yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unserved {
+    Refuse,
+    Read,
 }
 
 /// Reads a file that is open into the model.
@@ -164,11 +181,12 @@ fn read(
     file: FileId,
     base: PathBuf,
     options: &Options,
+    unserved: Unserved,
 ) -> Result<Loaded, Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let base = options.include_dir.clone().unwrap_or(base);
     let tree = parse::parse(&mut sources, file, base, options.warn_deprecated, &mut findings);
-    let (config, ahead, names) = lower::lower(&tree, options, &mut findings);
+    let (config, ahead, names) = lower::lower(&tree, options, unserved, &mut findings);
     let failed = findings.errors() > 0;
     let diagnostics = findings.resolve(&sources);
     if failed { Err(diagnostics) } else { Ok(Loaded { config, ahead, warnings: diagnostics, names }) }

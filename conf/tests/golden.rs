@@ -5,7 +5,7 @@
 
 mod summary;
 
-use ounce_conf::{Loaded, Options, help_directives, load_text, model};
+use ounce_conf::{Loaded, Options, help_directives, load_text, load_text_ahead, model};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,11 +25,11 @@ fn run(name: &str, input: &str, ahead: bool) -> String {
         warn_deprecated: true,
         resolve_dns: false,
         check_pattern: Some(balanced),
-        ahead,
         ..Options::default()
     };
     let mut out = String::new();
-    let (diagnostics, loaded) = match load_text(name, input, &options) {
+    let load = if ahead { load_text_ahead } else { load_text };
+    let (diagnostics, loaded) = match load(name, input, &options) {
         Ok(Loaded { config, ahead, warnings, .. }) => (warnings, Some((config, ahead))),
         Err(diagnostics) => (diagnostics, None),
     };

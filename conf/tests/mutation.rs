@@ -3,7 +3,7 @@
 //! Each case is made from one seed, which a failure prints.
 
 use fastrand::Rng;
-use ounce_conf::{Diagnostic, Level, Options, help_directives, load_text};
+use ounce_conf::{Diagnostic, Level, Options, help_directives, load_text, load_text_ahead};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -55,10 +55,10 @@ fn check(text: &str, ahead: bool) {
     let options = Options {
         include_dir: Some(PathBuf::from("tests/golden/files")),
         resolve_dns: false,
-        ahead,
         ..Options::default()
     };
-    match load_text("mutilated.conf", text, &options) {
+    let load = if ahead { load_text_ahead } else { load_text };
+    match load("mutilated.conf", text, &options) {
         Ok(loaded) => {
             assert!(loaded.warnings.iter().all(|warning| warning.level == Level::Warning));
             loaded.warnings.iter().for_each(is_sound);

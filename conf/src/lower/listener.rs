@@ -6,6 +6,7 @@ use super::global::header_option;
 use super::pattern::Default;
 use super::rewrite::Rules;
 use super::tls;
+use crate::Unserved;
 use crate::diag::Problem;
 use crate::model::{AheadListener, Listen, Listener, LogLevel, Protocol, RewriteLocation};
 use crate::source::Span;
@@ -71,7 +72,7 @@ impl Lowering<'_> {
             None => ahead.request_rules = rules.requests,
         }
         ahead.response_rules = rules.responses;
-        if self.options.ahead {
+        if self.unserved == Unserved::Read {
             self.ahead.listeners.insert(position, ahead);
         }
         (listener, own_log_level)

@@ -1,6 +1,7 @@
 //! Log formats and facilities.
 
 use super::Lowering;
+use crate::Unserved;
 use crate::diag::Problem;
 use crate::model::{LogFormat, LogLevel, LogTarget};
 use crate::source::Span;
@@ -84,7 +85,7 @@ impl Lowering<'_> {
             return Some(Chosen { level: LogLevel::Null, format: Some(format.clone()) });
         }
         // A format that is refused was reported at its own line.
-        if self.options.ahead || !self.log_formats.names.contains_key(name) {
+        if self.unserved == Unserved::Read || !self.log_formats.names.contains_key(name) {
             self.unknown_format(name, statement);
         }
         None

@@ -28,7 +28,7 @@ use crate::grammar::{Repeat, Row, Status};
 use crate::model::{Ahead, Balancer, Config, Flavour, HeaderOption, Listen};
 use crate::source::Span;
 use crate::tree::{Inner, Statement};
-use crate::{Names, Options};
+use crate::{Names, Options, Unserved};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -36,10 +36,12 @@ use std::time::Duration;
 pub(crate) fn lower(
     tree: &[Statement],
     options: &Options,
+    unserved: Unserved,
     findings: &mut Findings,
 ) -> (Config, Ahead, Names) {
     let mut lowering = Lowering {
         options,
+        unserved,
         findings,
         defaults: Defaults::default(),
         acls: HashMap::new(),
@@ -57,6 +59,7 @@ pub(crate) fn lower(
 
 struct Lowering<'a> {
     options: &'a Options,
+    unserved: Unserved,
     findings: &'a mut Findings,
     defaults: Defaults,
     acls: HashMap<String, acl::Named>,
@@ -132,7 +135,7 @@ impl Lowering<'_> {
     fn supported(&mut self, statement: &Statement) -> bool {
         let refused = match statement.row.status {
             Status::Works | Status::NoEffect(_) => false,
-            Status::Ahead => !self.options.ahead,
+            Status::Ahead => self.unserved == Unserved::Refuse,
             Status::Later => true,
         };
         if refused {

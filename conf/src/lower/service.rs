@@ -2,6 +2,7 @@
 
 use super::Lowering;
 use super::rewrite::Rules;
+use crate::Unserved;
 use crate::diag::Problem;
 use crate::grammar::Status;
 use crate::model::{AheadService, Condition, Seat, Service, ServiceName};
@@ -50,7 +51,7 @@ impl Lowering<'_> {
         self.leave();
         service.condition = Condition::All(conditions);
         self.check_kinds(statement);
-        if self.options.ahead {
+        if self.unserved == Unserved::Read {
             (ahead.request_rules, ahead.response_rules) = (rules.requests, rules.responses);
             self.ahead.services.insert(seat, ahead);
         }

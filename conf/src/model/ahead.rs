@@ -1,6 +1,6 @@
 //! What a configuration says that the engine does not serve yet.
 //!
-//! It is read and checked only on request ([`crate::Options::ahead`]); other runs refuse it by name. A part moves into
+//! It is read and checked only on request ([`crate::load_text_ahead`]); other runs refuse it by name. A part moves into
 //! the types that the engine reads when the engine serves it.
 
 use super::{ListenerTls, Rule, Server, ServerTls};
