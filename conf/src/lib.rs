@@ -1,6 +1,6 @@
 //! The configuration language: Pound's, read into plain data.
 //!
-//! [`load`] is the only door: a path goes in; a [`model::Config`] with warnings, or every error of the run, comes
+//! [`load`] is the door: a path goes in; a [`model::Config`] with warnings, or every error of the run, comes
 //! out. [`help_directives`] tells the whole language.
 //!
 //! ```text
@@ -45,7 +45,7 @@
 //! | `Host` compares the whole value | also the value without its port | a client on another port asks for the same site |
 //! | a second `Address`, `Port`, `Session`, `Control`: not documented | an error | one of them is a mistake |
 //! | other directives twice: not documented | the last one holds, with a warning | as above, but old files have them |
-//! //! | `%` that starts nothing in `AddHeader`, `SetHeader`, `Redirect`: 500 for each request | is sent, with a warning | files written before 4.6 hold it, and it can be known |
+//! | `%` that starts nothing in `AddHeader`, `SetHeader`, `Redirect`: 500 for each request | is sent, with a warning | files written before 4.6 hold it, and it can be known |
 //! | other malformed expansions: 500 for each request | an error | it can be known |
 //! | header rules may set `Content-Length` and `Transfer-Encoding` | an error | they say where a request ends |
 //! | header rules may set `Connection` and other hop-by-hop headers | no effect, with a warning | these headers end at the proxy |
