@@ -175,7 +175,7 @@ impl Bindings {
                 // The kernel closes the sockets of a predecessor that was killed when it gets round to clearing up its
                 // rings, a moment after the process is gone.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
-                    std::thread::sleep(TRIES.1)
+                    std::thread::sleep(TRIES.1);
                 }
                 outcome => return outcome.map(drop),
             }

@@ -4,7 +4,9 @@
 //! configurations. They are sent from here, since the warden may be what they are about, and never waited for: the C
 //! library's syslog(3) would wait for a log daemon that does not read.
 
+use crate::warden::calendar::syslog_time;
 use ounce_conf::model::LogTarget;
+use ounce_sys::clock;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 
@@ -91,9 +93,11 @@ impl Log {
     }
 }
 
-/// A message without a time: the log daemon puts in its own (RFC 3164 4.3.3).
+/// A message in the local form of RFC 3164, which has no host name.
 fn message(facility: u8, severity: Severity, name: &str, line: &str) -> String {
-    format!("<{}>{name}[{}]: {line}", facility * 8 + severity as u8, std::process::id())
+    let now_s = i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0);
+    let (priority, pid) = (facility * 8 + severity as u8, std::process::id());
+    format!("<{priority}>{} {name}[{pid}]: {line}", syslog_time(now_s))
 }
 
 fn facility(target: &LogTarget) -> u8 {
@@ -122,8 +126,12 @@ mod tests {
 
     #[test]
     fn a_message_has_the_form_of_the_local_syslog_socket() {
+        // The 15 characters between are the time: `Nov  2 12:34:56`.
+        let around_time = |message: String| (message[..4].to_owned(), message[4 + 15..].to_owned());
         let pid = std::process::id();
-        assert_eq!(message(3, Severity::Error, "ounce", "x"), format!("<27>ounce[{pid}]: x"));
-        assert_eq!(message(16, Severity::Notice, "pound", "y"), format!("<133>pound[{pid}]: y"));
+        let error = around_time(message(3, Severity::Error, "ounce", "x"));
+        assert_eq!(error, ("<27>".into(), format!(" ounce[{pid}]: x")));
+        let notice = around_time(message(9, Severity::Notice, "pound", "y"));
+        assert_eq!(notice, ("<77>".into(), format!(" pound[{pid}]: y")));
     }
 }

@@ -3,7 +3,7 @@
 use ounce_core::observe::time::{MONTHS, civil};
 
 /// `Mmm dd hh:mm:ss` in local time, the day padded with a blank (RFC 3164 4.1.2).
-pub(super) fn syslog_time(epoch_s: i64) -> String {
+pub(crate) fn syslog_time(epoch_s: i64) -> String {
     let (days, second) = split(epoch_s);
     let (_, month, day) = civil(days);
     format!("{} {day:2} {}", MONTHS[month], clock(second))

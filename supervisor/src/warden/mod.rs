@@ -6,7 +6,7 @@
 //!
 //! One thread runs everything, asynchronously; the threads of [`stream`] do nothing but block on a terminal or a pipe.
 
-mod calendar;
+pub(crate) mod calendar;
 mod control;
 mod json;
 mod logsink;
