@@ -63,7 +63,7 @@ impl Core<'_> {
                 self.due(key, at_us, fx);
             }
             (Closing::Told { .. }, Cause::Expired) => {
-                fx.push(Effect::Close { socket: key, how: Close::Abort })
+                fx.push(Effect::Close { socket: key, how: Close::Abort });
             }
             (Closing::Told { .. }, Cause::Bytes) => socket.input.clear(),
             _ => {}
