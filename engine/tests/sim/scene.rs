@@ -251,7 +251,7 @@ impl Scene {
         *next_id += 1;
         // A connection may close unannounced under a request that cannot be sent twice: half of the calm runs have
         // only requests that can, the other half only origins that announce.
-        let repeatable = self.calm && self.seed % 2 == 0;
+        let repeatable = self.calm && self.seed.is_multiple_of(2);
         let methods = if repeatable { 4 } else { 6 };
         let method = ["GET", "GET", "GET", "HEAD", "POST", "PUT"][random.below(methods) as usize];
         let carries = matches!(method, "POST" | "PUT");
