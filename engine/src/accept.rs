@@ -2,6 +2,7 @@
 
 use crate::heritage::ListeningSocket;
 use crate::socket::{Receive, op};
+use crate::tls::Session;
 use crate::worker::Worker;
 use ounce_core::Peer;
 use ounce_mem::{Counter, ListenerId};
@@ -152,11 +153,25 @@ impl<R: Ring> Worker<'_, R> {
             Some(Address::Inet(address)) => Some(address),
             _ => None,
         });
+        let session = match self.certificates.get(listener) {
+            Some(Some(certificates)) => match Session::accept(certificates, self.ring.pool()) {
+                Some(session) => Some(session),
+                None => {
+                    self.counters.add(Counter::TlsFailures, 1);
+                    self.ring.close(fd, true);
+                    return;
+                }
+            },
+            _ => None,
+        };
         let Some(key) = self.core.admit(listener, peer, local, tick, &mut self.fx) else {
             self.ring.close(fd, true);
             return;
         };
         self.adopt(key, fd);
+        if let Some(socket) = self.socket(key) {
+            socket.tls = session.map(Box::new);
+        }
         self.start_receive(key);
         debug_assert!(self.socket(key).is_some_and(|socket| socket.receive == Receive::On));
         if !self.core.has_room() {

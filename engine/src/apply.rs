@@ -37,6 +37,7 @@ impl<R: Ring> Worker<'_, R> {
                 self.adopt(key, fd);
                 if let Some(socket) = self.socket(key) {
                     socket.connecting = true;
+                    socket.backend = Some(backend);
                     socket.in_flight = 1;
                 }
             }
@@ -64,7 +65,11 @@ impl<R: Ring> Worker<'_, R> {
         if socket.sending || socket.connecting {
             return;
         }
-        if let Some(buf) = socket.queue.pop_front() {
+        let (next, sealed) = socket.next();
+        if sealed > 0 {
+            self.pending.push_back((key, Event::Sent(sealed)));
+        }
+        if let Some(buf) = next {
             socket.sending = true;
             socket.in_flight += 1;
             self.ring.send(socket.fd, buf, socket.token(op::SEND));
@@ -142,6 +147,8 @@ impl<R: Ring> Worker<'_, R> {
         for splice in [socket.source_of, socket.sink_of].into_iter().flatten() {
             self.abandon_splice(splice);
         }
+        // What TLS has to say at the end goes out first.
+        self.kick(key);
         self.close_if_joined(key);
     }
 

@@ -1,8 +1,9 @@
 //! From completions to events.
 
 use crate::socket::{Receive, Socket, op};
+use crate::tls::{Pulled, Session};
 use crate::worker::Worker;
-use ounce_core::{Close, Event};
+use ounce_core::{Close, Event, Fault};
 use ounce_mem::{Buf, Counter, Key};
 use ounce_sys::ring::{Completion, Outcome, Ring, Token};
 
@@ -46,7 +47,7 @@ impl<R: Ring> Worker<'_, R> {
         match outcome {
             Outcome::Connected => {
                 self.start_receive(key);
-                self.report(key, Event::Connected);
+                self.connected(key);
             }
             Outcome::Failed(errno, _) => {
                 let fault = self.fault(*errno);
@@ -55,6 +56,20 @@ impl<R: Ring> Worker<'_, R> {
             // Nobody cancels a connect but a close.
             _ => debug_assert!(false, "connect ended as {outcome:?}"),
         }
+    }
+
+    /// The connection to a backend stands; with TLS, the handshake begins.
+    fn connected(&mut self, key: Key) {
+        let backend = self.socket(key).and_then(|socket| socket.backend);
+        let dialer = backend.and_then(|backend| self.dialers.get(backend as usize)?.as_ref());
+        let Some(dialer) = dialer else { return self.report(key, Event::Connected) };
+        let Some(session) = Session::connect(dialer, self.ring.pool()) else {
+            return self.report(key, Event::Failed(Fault::Resource));
+        };
+        if let Some(socket) = self.socket(key) {
+            socket.tls = Some(Box::new(session));
+        }
+        self.unseal(key);
     }
 
     fn received(&mut self, token: Token, outcome: Outcome, more: bool) {
@@ -70,12 +85,24 @@ impl<R: Ring> Worker<'_, R> {
         }
         match outcome {
             Outcome::Received(buf) => {
-                self.report(key, Event::Received(buf));
+                match &mut socket.tls {
+                    Some(tls) => {
+                        tls.received(buf);
+                        self.unseal(key);
+                    }
+                    None => self.report(key, Event::Received(buf)),
+                }
                 if !more {
                     self.receive_ended(key, before);
                 }
             }
-            Outcome::Eof => self.report(key, Event::Eof),
+            Outcome::Eof => match &mut socket.tls {
+                Some(tls) => {
+                    tls.ended();
+                    self.unseal(key);
+                }
+                None => self.report(key, Event::Eof),
+            },
             Outcome::NoBuffers if before == Receive::On => {
                 socket.receive = Receive::Starved;
                 self.starved.push(key);
@@ -88,6 +115,36 @@ impl<R: Ring> Worker<'_, R> {
             }
             _ => debug_assert!(false, "receive ended as {outcome:?}"),
         }
+    }
+
+    /// Tells the core what TLS makes of what came in.
+    fn unseal(&mut self, key: Key) {
+        loop {
+            let Some(socket) = self.socket(key).filter(|socket| socket.closing.is_none()) else { break };
+            let Some(tls) = &mut socket.tls else { break };
+            match tls.pull() {
+                Pulled::Nothing => break,
+                Pulled::Established(_) if socket.backend.is_some() => self.report(key, Event::Connected),
+                Pulled::Established(secure) => {
+                    self.counters.add(Counter::TlsHandshakes, 1);
+                    self.counters.add(Counter::TlsResumptions, u64::from(secure.resumed));
+                    self.report(key, Event::Secured(secure));
+                }
+                Pulled::Plain(buf) => self.report(key, Event::Received(buf)),
+                Pulled::End => self.report(key, Event::Eof),
+                Pulled::Failed if socket.backend.is_some() => {
+                    self.kick(key);
+                    self.report(key, Event::Failed(Fault::Handshake));
+                }
+                Pulled::Failed => {
+                    self.counters.add(Counter::TlsFailures, 1);
+                    // The alert goes out before the close that follows.
+                    self.kick(key);
+                    self.report(key, Event::Eof);
+                }
+            }
+        }
+        self.kick(key);
     }
 
     /// A receive ended without anything being wrong: as asked, or because the kernel wants it started anew.
@@ -113,7 +170,10 @@ impl<R: Ring> Worker<'_, R> {
             Outcome::Sent(buf, bytes) => self.sent_some(key, buf, bytes),
             Outcome::Cancelled(_) => self.close_if_joined(key),
             Outcome::Failed(errno, buf) => {
-                let unsent = buf.map_or(0, |buf| buf.len());
+                let unsent = match socket.tls {
+                    Some(_) => std::mem::take(&mut socket.sealed) as usize,
+                    None => buf.map_or(0, |buf| buf.len()),
+                };
                 let queued: usize = socket.queue.drain(..).map(|buf| buf.len()).sum();
                 socket.broken = true;
                 if socket.closing.is_some() {
@@ -137,11 +197,17 @@ impl<R: Ring> Worker<'_, R> {
         if socket.closing == Some(Close::Abort) {
             return self.close_if_joined(key);
         }
+        let plain = socket.tls.is_none();
         if !buf.is_empty() {
-            socket.queue.push_front(buf);
+            match &mut socket.tls {
+                Some(tls) => tls.put_back(buf),
+                None => socket.queue.push_front(buf),
+            }
         }
         // The next part goes out before the core thinks about this one.
         self.kick(key);
-        self.report(key, Event::Sent(bytes as u32));
+        if plain {
+            self.report(key, Event::Sent(bytes as u32));
+        }
     }
 }

@@ -24,6 +24,7 @@ pub mod orders;
 mod serve;
 mod socket;
 mod splice;
+pub mod tls;
 mod wheel;
 mod worker;
 

@@ -3,6 +3,7 @@
 use crate::heritage::Heritage;
 use crate::orders::{Order, READY};
 use crate::socket::op;
+use crate::tls::Tls;
 use crate::worker::{Worker, WorkerSetup};
 use ounce_conf::model::IoEngine;
 use ounce_mem::Pool;
@@ -50,6 +51,8 @@ fn run<R: Ring>(
 ) -> Result<(), String> {
     let files = process::raise_open_files().map_err(|error| format!("open files: {error}"))?;
     let utc_offset = clock::utc_offset_s(i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0));
+    // Keys are root's to read, and lie outside of a jail.
+    let tls = Tls::build(&heritage.plan, &heritage.ticket_keys)?;
     drop_privileges()?;
     let log = heritage.log;
     let mut worker = Worker::new(WorkerSetup {
@@ -58,6 +61,7 @@ fn run<R: Ring>(
         segment: &heritage.segment,
         owner: heritage.owner,
         sockets: heritage.sockets.clone(),
+        tls,
         seed: seed(heritage),
         id: process::pid().unsigned_abs(),
         utc_offset,

@@ -1,5 +1,6 @@
 //! What the worker keeps about one socket: the kernel's side of it. The core keeps the rest, under the same key.
 
+use crate::tls::Session;
 use ounce_core::Close;
 use ounce_mem::{Buf, Key};
 use ounce_sys::ring::{Fd, Token};
@@ -38,6 +39,8 @@ pub(crate) struct Socket {
     /// Operations whose last completion is still to come.
     pub(crate) in_flight: u8,
     pub(crate) connecting: bool,
+    /// The backend that it leads to, by its place in the plan.
+    pub(crate) backend: Option<u32>,
     pub(crate) receive: Receive,
     /// The core wants to hear from it.
     pub(crate) wanted: bool,
@@ -49,6 +52,12 @@ pub(crate) struct Socket {
     /// A send failed; what else is given for sending is dropped, and what is still to be received decides.
     pub(crate) broken: bool,
     pub(crate) closing: Option<Close>,
+    /// The bytes on the wire are TLS.
+    pub(crate) tls: Option<Box<Session>>,
+    /// Plaintext bytes whose ciphertext is being sent.
+    pub(crate) sealed: u32,
+    /// The peer has been told by TLS that nothing more will be sent.
+    pub(crate) finished: bool,
     /// The splice that reads from this socket.
     pub(crate) source_of: Option<u32>,
     /// The splice that writes to it.
@@ -62,6 +71,7 @@ impl Socket {
             fd,
             in_flight: 0,
             connecting: false,
+            backend: None,
             receive: Receive::Off,
             wanted: false,
             sending: false,
@@ -69,8 +79,44 @@ impl Socket {
             shutdown: false,
             broken: false,
             closing: None,
+            tls: None,
+            sealed: 0,
+            finished: false,
             source_of: None,
             sink_of: None,
+        }
+    }
+
+    /// What is to be sent next, and how many plaintext bytes have gone out whole meanwhile.
+    pub(crate) fn next(&mut self) -> (Option<Buf>, u32) {
+        let Some(tls) = &mut self.tls else { return (self.queue.pop_front(), 0) };
+        let mut sealed = 0;
+        loop {
+            if self.closing == Some(Close::Abort) {
+                return (None, sealed);
+            }
+            if let Some(buf) = tls.output() {
+                return (Some(buf), sealed);
+            }
+            sealed += std::mem::take(&mut self.sealed);
+            if !tls.is_established() {
+                if self.closing.is_some() {
+                    self.queue.clear();
+                }
+                return (None, sealed);
+            }
+            if let Some(plain) = self.queue.pop_front() {
+                self.sealed = plain.len() as u32;
+                if !tls.push(&plain) {
+                    // A session that seals nothing any more has nothing left to say either.
+                    self.broken = true;
+                }
+            } else if (self.shutdown || self.closing.is_some()) && !self.finished {
+                self.finished = true;
+                tls.finish();
+            } else {
+                return (None, sealed);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use crate::logout;
 use crate::orders::Order;
 use crate::socket::Socket;
 use crate::splice::Splice;
+use crate::tls::{Certificates, Dialer, Tls};
 use crate::wheel::Wheel;
 use ounce_conf::model;
 use ounce_core::route::{BackendKind, BackendPlan};
@@ -32,6 +33,8 @@ pub struct WorkerSetup<'p, R: Ring> {
     pub owner: Owner,
     /// Where it accepts connections.
     pub sockets: Vec<ListeningSocket>,
+    /// What TLS needs.
+    pub tls: Tls,
     /// Random bits, different in each worker.
     pub seed: u64,
     /// Names this worker in problem lines: its process id.
@@ -56,7 +59,10 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) sockets: Vec<Option<Socket>>,
     /// Addresses of the plan's backends in the kernel's form; `None` for those that are no servers.
     pub(crate) addresses: Vec<Option<Address>>,
+    /// What TLS to the plan's backends needs; `None` for plain ones.
+    pub(crate) dialers: Vec<Option<Dialer>>,
     pub(crate) accepting: Accepting,
+    pub(crate) certificates: Vec<Option<Certificates>>,
     pub(crate) wheel: Wheel,
     pub(crate) splices: Vec<Option<Splice>>,
     /// Empty pipes for the next splices.
@@ -95,7 +101,9 @@ impl<'p, R: Ring> Worker<'p, R> {
             owner: setup.owner,
             sockets: Vec::new(),
             addresses: setup.plan.backends.iter().map(address).collect(),
+            dialers: setup.tls.dialers,
             accepting: Accepting::new(&setup.sockets),
+            certificates: setup.tls.certificates,
             wheel: Wheel::new(now.mono_us),
             splices: Vec::new(),
             pipes: Vec::new(),

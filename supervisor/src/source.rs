@@ -126,6 +126,7 @@ impl Source {
         let identities = claims.into_identities();
         let descent = descent(&config, lookup, &mut errors);
         let workers = workers(&config, slots, &mut errors);
+        errors.extend(ounce_engine::tls::faults(&config));
         match plan {
             Ok(plan) if errors.is_empty() => Ok(Generation {
                 number,

@@ -95,8 +95,7 @@ pub(super) const ROWS: &[Row] = &[
     row("ListenHTTP", GLOBAL, "listen for HTTP").takes(&[optional(Kind::Text, "label")]).section(Scope::Http),
     row("ListenHTTPS", GLOBAL, "listen for HTTP over TLS")
         .takes(&[optional(Kind::Text, "label")])
-        .section(Scope::Https)
-        .ahead(),
+        .section(Scope::Https),
     row("Tunnel", GLOBAL, "pass bytes both ways between a client and a backend")
         .takes(&[optional(Kind::Text, "label")])
         .section(Scope::Tunnel)

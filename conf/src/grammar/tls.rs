@@ -8,7 +8,7 @@ const BOTH: &[Scope] = &[Scope::Https, Scope::Backend];
 const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2"]);
 
 pub(super) const ROWS: &[Row] = &[
-    row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many).ahead(),
+    row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many),
     row(
         "ClientCert",
         HTTPS,
@@ -17,41 +17,28 @@ pub(super) const ROWS: &[Row] = &[
     .takes(&[
         one(Kind::Number { min: 0, max: 3 }, "mode"),
         optional(Kind::Number { min: 0, max: 9 }, "depth"),
-    ])
-    .ahead(),
+    ]),
     row("Ciphers", BOTH, "allowed ciphers")
         .takes(&[many(Kind::Text, "ciphers")])
         .switches(&[Switch::CipherList, Switch::CipherSuites])
-        .repeat(Repeat::Many)
-        .ahead(),
+        .repeat(Repeat::Many),
     row("Disable", BOTH, "do not speak this version of TLS nor an older one")
         .takes(&[one(VERSIONS, "version")])
-        .repeat(Repeat::Many)
-        .ahead(),
-    row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)")
-        .takes(&[one(Kind::Flag, "value")])
-        .ahead(),
+        .repeat(Repeat::Many),
+    row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)").takes(&[one(Kind::Flag, "value")]),
     row("SSLAllowClientRenegotiation", HTTPS, "renegotiation by clients: 0 no, 1 secure, 2 any (0)")
-        .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")])
-        .ahead(),
-    row("CAlist", HTTPS, "authorities whose names clients are sent")
-        .takes(&[one(Kind::File, "file")])
-        .ahead(),
+        .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),
+    row("CAlist", HTTPS, "authorities whose names clients are sent").takes(&[one(Kind::File, "file")]),
     row("VerifyList", HTTPS, "authorities that clients' certificates are verified against")
-        .takes(&[one(Kind::File, "file")])
-        .ahead(),
-    row("CRLlist", HTTPS, "lists of revoked certificates").takes(&[one(Kind::File, "file")]).ahead(),
+        .takes(&[one(Kind::File, "file")]),
+    row("CRLlist", HTTPS, "lists of revoked certificates").takes(&[one(Kind::File, "file")]),
     row("NoHTTPS11", HTTPS, "one request a connection: 0 no, 1 yes, 2 for old browsers (0)")
-        .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")])
-        .ahead(),
+        .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),
     row("XSSLHeaders", HTTPS, "which X-SSL headers requests get")
         .takes(&[one(Kind::Number { min: 0, max: 3 }, "mode")])
-        .instead("HeaderOption ssl")
-        .ahead(),
+        .instead("HeaderOption ssl"),
     row("HTTPS", &[Scope::Backend], "speak TLS to this backend")
-        .takes(&[optional(Kind::File, "certificate")])
-        .ahead(),
+        .takes(&[optional(Kind::File, "certificate")]),
     row("ServerName", &[Scope::Backend], "name for SNI and for the Host header")
-        .takes(&[one(Kind::Text, "name")])
-        .ahead(),
+        .takes(&[one(Kind::Text, "name")]),
 ];

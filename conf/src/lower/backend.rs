@@ -3,7 +3,7 @@
 use super::Lowering;
 use super::address::Family;
 use crate::diag::Problem;
-use crate::model::{Address, AheadServer, Backend, BackendKind, Config, Seat, Server};
+use crate::model::{Address, Backend, BackendKind, Config, Seat, Server};
 use crate::source::Span;
 use crate::suggest;
 use crate::tree::Statement;
@@ -24,7 +24,7 @@ const EMERGENCY_LIMIT: Duration = Duration::from_secs(120);
 pub(super) struct Named {
     /// All names of the file, known from the start.
     names: HashMap<String, Span>,
-    backends: HashMap<String, (Backend, AheadServer)>,
+    backends: HashMap<String, Backend>,
     uses: Vec<Use>,
 }
 
@@ -76,9 +76,7 @@ impl Lowering<'_> {
     ) -> Option<Backend> {
         let global = statement.text(0).filter(|name| self.backends.names.contains_key(*name));
         let Some(name) = global else {
-            let (backend, ahead) = self.server(statement, self.limits())?;
-            self.server_ahead((seat, false, position), ahead);
-            return Some(backend);
+            return self.server(statement, self.limits());
         };
         let mut change = Use { seat, position, name: name.to_owned(), priority: None, disabled: None };
         for inner in self.meant(statement.block()) {
@@ -131,12 +129,8 @@ impl Lowering<'_> {
                 .and_then(|services| services.get_mut(service))
                 .and_then(|service| service.backends.get_mut(change.position));
             // A named backend that is not there was wrong itself, which is reported at its place.
-            if let (Some(backend), Some((named, ahead))) = (backend, self.backends.backends.get(&change.name))
-            {
+            if let (Some(backend), Some(named)) = (backend, self.backends.backends.get(&change.name)) {
                 *backend = named.clone();
-                if *ahead != AheadServer::default() {
-                    self.ahead.servers.insert((change.seat, false, change.position), ahead.clone());
-                }
                 backend.priority = change.priority.unwrap_or(named.priority);
                 backend.disabled = change.disabled.unwrap_or(named.disabled);
             }
@@ -144,27 +138,14 @@ impl Lowering<'_> {
     }
 
     /// `Emergency` of a service.
-    pub(super) fn emergency(
-        &mut self,
-        statement: &Statement,
-        seat: Seat,
-        position: usize,
-    ) -> Option<Backend> {
+    pub(super) fn emergency(&mut self, statement: &Statement) -> Option<Backend> {
         let (timeout, ws_timeout, connect_timeout) = (EMERGENCY_LIMIT, EMERGENCY_LIMIT, EMERGENCY_LIMIT);
-        let (backend, ahead) = self.server(statement, Limits { timeout, ws_timeout, connect_timeout })?;
-        self.server_ahead((seat, true, position), ahead);
-        Some(backend)
+        self.server(statement, Limits { timeout, ws_timeout, connect_timeout })
     }
 
     /// `Backend` of a tunnel.
     pub(super) fn plain_server(&mut self, statement: &Statement) -> Option<Backend> {
-        self.server(statement, self.limits()).map(|(backend, _)| backend)
-    }
-
-    fn server_ahead(&mut self, place: (Seat, bool, usize), ahead: AheadServer) {
-        if ahead != AheadServer::default() {
-            self.ahead.servers.insert(place, ahead);
-        }
+        self.server(statement, self.limits())
     }
 
     fn limits(&self) -> Limits {
@@ -176,13 +157,13 @@ impl Lowering<'_> {
     }
 
     /// A server; none when it has no usable address, which is reported.
-    fn server(&mut self, statement: &Statement, limits: Limits) -> Option<(Backend, AheadServer)> {
+    fn server(&mut self, statement: &Statement, limits: Limits) -> Option<Backend> {
         let (mut priority, mut disabled, mut family) = (PRIORITY, false, Family::Any);
         let (mut address, mut port) = (None, None);
         let Limits { mut timeout, mut ws_timeout, mut connect_timeout } = limits;
         let block = statement.block();
         let meant = self.meant(block);
-        let ahead = self.server_tls(&meant);
+        let (tls, server_name) = self.server_tls(&meant);
         for inner in meant {
             match inner.row.name {
                 "Address" => address = Some(inner),
@@ -205,11 +186,10 @@ impl Lowering<'_> {
             }
             return None;
         };
-        let address =
-            self.server_address(address, port, family, if ahead.tls.is_some() { 443 } else { 80 })?;
-        let server = Server { address, timeout, ws_timeout, connect_timeout };
+        let address = self.server_address(address, port, family, if tls.is_some() { 443 } else { 80 })?;
+        let server = Server { address, timeout, ws_timeout, connect_timeout, tls, server_name };
         let label = statement.text(0).map(str::to_owned);
-        Some((Backend { label, kind: BackendKind::Server(server), priority, disabled }, ahead))
+        Some(Backend { label, kind: BackendKind::Server(server), priority, disabled })
     }
 
     fn server_address(
@@ -317,6 +297,8 @@ fn stand_in() -> Backend {
         timeout: Duration::ZERO,
         ws_timeout: Duration::ZERO,
         connect_timeout: Duration::ZERO,
+        tls: None,
+        server_name: None,
     };
     Backend { label: None, kind: BackendKind::Server(server), priority: PRIORITY, disabled: true }
 }

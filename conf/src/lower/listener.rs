@@ -20,6 +20,7 @@ impl Lowering<'_> {
         let https = statement.row.name == "ListenHTTPS";
         let mut listener = Listener {
             label: statement.text(0).map(str::to_owned),
+            tls: https.then(tls::listener_default),
             protocol: if https { Protocol::Https } else { Protocol::Http },
             listen: Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80))),
             methods: 0,
@@ -40,7 +41,7 @@ impl Lowering<'_> {
         let mut labels = HashMap::new();
         let mut pages = HashMap::new();
         let mut rules = Rules::default();
-        let mut ahead = AheadListener { tls: https.then(tls::listener_default), ..AheadListener::default() };
+        let mut ahead = AheadListener::default();
         self.enter(statement.block());
         for inner in self.meant(statement.block()) {
             match inner.row.name {
@@ -85,7 +86,7 @@ impl Lowering<'_> {
         listener: &mut Listener,
         ahead: &mut AheadListener,
     ) -> bool {
-        if let Some(tls) = &mut ahead.tls
+        if let Some(tls) = &mut listener.tls
             && self.listener_tls(statement, tls)
         {
             return true;

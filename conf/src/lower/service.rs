@@ -39,7 +39,7 @@ impl Lowering<'_> {
                     service.backends.extend(backend);
                 }
                 "Emergency" => {
-                    let backend = self.emergency(inner, seat, service.emergency.len());
+                    let backend = self.emergency(inner);
                     service.emergency.extend(backend);
                 }
                 "Redirect" => service.backends.extend(self.redirect(inner)),

@@ -4,7 +4,7 @@ use super::Lowering;
 use crate::diag::Problem;
 use crate::grammar::Switch;
 use crate::model::{
-    AheadServer, Ciphers, ClientCertificate, ListenerTls, OneRequest, Renegotiation, ServerTls, TlsVersion,
+    Ciphers, ClientCertificate, ListenerTls, OneRequest, Renegotiation, ServerTls, TlsVersion,
 };
 use crate::source;
 use crate::tree::{Statement, Value};
@@ -65,9 +65,9 @@ impl Lowering<'_> {
         }
     }
 
-    /// The TLS directives of a backend's section, which are given as they were meant.
-    pub(super) fn server_tls(&mut self, meant: &[&Statement]) -> AheadServer {
-        let mut server = AheadServer::default();
+    /// The TLS directives of a backend's section, which are given as they were meant: TLS, and the server's name.
+    pub(super) fn server_tls(&mut self, meant: &[&Statement]) -> (Option<ServerTls>, Option<String>) {
+        let mut server_name = None;
         let mut tls = ServerTls::default();
         let https = meant.iter().any(|statement| statement.row.name == "HTTPS");
         for statement in meant {
@@ -75,7 +75,7 @@ impl Lowering<'_> {
                 "HTTPS" | "Cert" if statement.file(0).is_some() => tls.certificate = self.readable(statement),
                 "Ciphers" => ciphers(statement, &mut tls.ciphers),
                 "Disable" => tls.oldest = tls.oldest.max(Some(oldest(statement))),
-                "ServerName" => server.server_name = self.server_name(statement),
+                "ServerName" => server_name = self.server_name(statement),
                 _ => continue,
             }
             if !https && statement.row.name != "ServerName" {
@@ -84,8 +84,7 @@ impl Lowering<'_> {
                 self.findings.push(problem.expected("HTTPS in this section"));
             }
         }
-        server.tls = https.then_some(tls);
-        server
+        (https.then_some(tls), server_name)
     }
 
     fn server_name(&mut self, statement: &Statement) -> Option<String> {

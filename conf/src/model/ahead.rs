@@ -3,7 +3,7 @@
 //! It is read and checked only on request ([`crate::load_text_ahead`]); other runs refuse it by name. A part moves into
 //! the types that the engine reads when the engine serves it.
 
-use super::{ListenerTls, Rule, Server, ServerTls};
+use super::{Rule, Server};
 use crate::model::Listen;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -20,8 +20,6 @@ pub struct Ahead {
     pub listeners: BTreeMap<usize, AheadListener>,
     /// By place.
     pub services: BTreeMap<Seat, AheadService>,
-    /// By place of the service, whether it is an emergency backend, and position among those.
-    pub servers: BTreeMap<(Seat, bool, usize), AheadServer>,
     /// `Tunnel`s in file order.
     pub tunnels: Vec<Tunnel>,
 }
@@ -42,8 +40,6 @@ pub struct AheadGlobal {
 /// Settings of a listener.
 #[derive(Debug, Clone, Default)]
 pub struct AheadListener {
-    /// TLS, for `ListenHTTPS`.
-    pub tls: Option<ListenerTls>,
     /// Changes to requests. When a listener says more than [`crate::model::Listener::header_rules`] can hold, all
     /// of it is here in file order, and nothing there.
     pub request_rules: Vec<Rule>,
@@ -70,15 +66,6 @@ pub struct AheadService {
     pub originator: Originator,
     /// `RewriteErrors`, in place of the listener's.
     pub rewrite_errors: Option<bool>,
-}
-
-/// Settings of a server.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AheadServer {
-    /// `HTTPS`.
-    pub tls: Option<ServerTls>,
-    /// `ServerName`: sent as SNI and in place of Host.
-    pub server_name: Option<String>,
 }
 
 /// How the client's address is found behind other proxies; what is `None` is as further out.

@@ -1,5 +1,6 @@
 //! What answers a request.
 
+use super::ServerTls;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,6 +50,10 @@ pub struct Server {
     pub ws_timeout: Duration,
     /// `ConnTO`: connect limit.
     pub connect_timeout: Duration,
+    /// `HTTPS`: TLS to this server.
+    pub tls: Option<ServerTls>,
+    /// `ServerName`: sent as SNI and in place of Host.
+    pub server_name: Option<String>,
 }
 
 /// The address of a server, resolved.

@@ -1,6 +1,6 @@
 //! A listener: where clients come in and what is asked of every request there.
 
-use super::{ErrorPage, HeaderOption, Pattern, Service};
+use super::{ErrorPage, HeaderOption, ListenerTls, Pattern, Service};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +12,8 @@ pub struct Listener {
     pub label: Option<String>,
     /// HTTP or HTTPS.
     pub protocol: Protocol,
+    /// TLS, of an HTTPS listener.
+    pub tls: Option<ListenerTls>,
     /// Where it listens.
     pub listen: Listen,
     /// `xHTTP`: 0 to 4, the cumulative method groups that are allowed.

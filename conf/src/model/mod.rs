@@ -12,9 +12,7 @@ mod service;
 mod session;
 mod tls;
 
-pub use ahead::{
-    Ahead, AheadGlobal, AheadListener, AheadServer, AheadService, LogFormat, Originator, Seat, Tunnel,
-};
+pub use ahead::{Ahead, AheadGlobal, AheadListener, AheadService, LogFormat, Originator, Seat, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, Server};
 pub use condition::{Condition, Flavour, Kind, Pattern};
 pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget};

@@ -1,9 +1,7 @@
 //! What is ahead of the engine.
 
 use super::{add, condition, pattern, server as plain_server};
-use ounce_conf::model::{
-    AheadGlobal, AheadListener, AheadServer, AheadService, Operation, Originator, Rule, Tunnel,
-};
+use ounce_conf::model::{AheadGlobal, AheadListener, AheadService, Operation, Originator, Rule, Tunnel};
 use std::fmt::Write as _;
 
 pub(super) fn global(out: &mut String, global: &AheadGlobal) {
@@ -26,9 +24,6 @@ pub(super) fn listener(out: &mut String, listener: Option<&AheadListener>) {
     if !more.is_empty() {
         let _ = writeln!(out, " {more}");
     }
-    if let Some(tls) = &listener.tls {
-        let _ = writeln!(out, "  {tls:?}");
-    }
     rules(out, "request", &listener.request_rules, "  ");
     rules(out, "response", &listener.response_rules, "  ");
 }
@@ -45,15 +40,6 @@ pub(super) fn service(out: &mut String, service: Option<&AheadService>, indent: 
     let indent = format!("{indent}  ");
     rules(out, "request", &service.request_rules, &indent);
     rules(out, "response", &service.response_rules, &indent);
-}
-
-pub(super) fn server(server: Option<&AheadServer>) -> String {
-    let mut out = String::new();
-    if let Some(server) = server {
-        add(&mut out, "server_name", &server.server_name, &None);
-        add(&mut out, "tls", &server.tls, &None);
-    }
-    out
 }
 
 pub(super) fn tunnel(out: &mut String, tunnel: &Tunnel) {

@@ -72,6 +72,9 @@ fn listener(out: &mut String, listener: &Listener) {
     add(out, "rewrite_destination", &listener.rewrite_destination, &false);
     add(out, "log_level", &listener.log_level, &LogLevel::Regular);
     out.push('\n');
+    if let Some(tls) = &listener.tls {
+        let _ = writeln!(out, "  {tls:?}");
+    }
     for (code, page) in &listener.error_pages {
         let _ = writeln!(out, "  page {code} {}", self::page(page));
     }
@@ -99,13 +102,11 @@ fn service(out: &mut String, service: &Service, indent: &str, ahead: &Ahead, sea
     }
     out.push('\n');
     ahead::service(out, ahead.services.get(&seat), indent);
-    for (index, backend) in service.backends.iter().enumerate() {
-        let more = ahead::server(ahead.servers.get(&(seat, false, index)));
-        let _ = writeln!(out, "{indent}  {}{more}", self::backend(backend));
+    for backend in &service.backends {
+        let _ = writeln!(out, "{indent}  {}", self::backend(backend));
     }
-    for (index, backend) in service.emergency.iter().enumerate() {
-        let more = ahead::server(ahead.servers.get(&(seat, true, index)));
-        let _ = writeln!(out, "{indent}  emergency {}{more}", self::backend(backend));
+    for backend in &service.emergency {
+        let _ = writeln!(out, "{indent}  emergency {}", self::backend(backend));
     }
 }
 
@@ -136,6 +137,8 @@ fn server(server: &Server) -> String {
     add(&mut out, "timeout", &server.timeout, &Duration::from_secs(15));
     add(&mut out, "connect", &server.connect_timeout, &Duration::from_secs(15));
     add(&mut out, "websocket", &server.ws_timeout, &Duration::from_secs(600));
+    add(&mut out, "server_name", &server.server_name, &None);
+    add(&mut out, "tls", &server.tls, &None);
     out
 }
 

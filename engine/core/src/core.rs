@@ -11,6 +11,7 @@ use crate::flow::exchange::Exchange;
 use crate::flow::parked::Parked;
 use crate::flow::upstream::Upstream;
 use crate::limits;
+use crate::route::BackendKind;
 use crate::route::plan::Plan;
 use ounce_conf::model::Protocol;
 use ounce_mem::{Buf, Counter, CounterPage, Key, Owner, Pool, Segment, Slots};
@@ -215,6 +216,12 @@ impl<'p> Core<'p> {
         let cause = match event {
             Event::Closed => return self.gone(key),
             Event::Connected => Cause::Connected,
+            Event::Secured(secure) => {
+                if let Role::Client(client) = &mut socket.role {
+                    client.secure = Some(secure);
+                }
+                return;
+            }
             Event::Received(mut buf) => {
                 // The last quarter of the pool is for bytes on their way in and out. What has to wait here (for a
                 // slow reader, for a backend to answer) waits in memory of its own, or a few thousand slow peers
@@ -325,7 +332,10 @@ impl<'p> Core<'p> {
             Some(Role::Client(client)) => {
                 self.plan.listeners[client.listener as usize].protocol == Protocol::Http
             }
-            Some(Role::Upstream(_)) => true,
+            Some(Role::Upstream(upstream)) => {
+                let kind = &self.plan.backends[upstream.backend as usize].kind;
+                !matches!(kind, BackendKind::Server { tls: Some(_), .. })
+            }
             Some(Role::Closing(_)) | None => false,
         }
     }

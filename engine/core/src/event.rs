@@ -1,6 +1,7 @@
 //! What happened to a socket: the only way anything reaches the core.
 
 use crate::fault::Fault;
+use crate::secure::Secure;
 use ounce_mem::Buf;
 
 /// Time as an argument. The core never asks for it.
@@ -26,6 +27,8 @@ impl Tick {
 pub enum Event {
     /// The connection to a backend stands.
     Connected,
+    /// The TLS handshake of a client is over.
+    Secured(Box<Secure>),
     /// Bytes came in.
     Received(Buf),
     /// The peer has sent its last byte.

@@ -11,6 +11,8 @@ pub enum Fault {
     Reset,
     /// The network has no way there.
     Unreachable,
+    /// TLS could not be agreed on, or a record was not authentic.
+    Handshake,
     /// This machine is out of descriptors, ports or memory: nobody else's fault.
     Resource,
     /// An error number with no name here; counted.
@@ -26,6 +28,7 @@ impl Fault {
             Fault::TimedOut => "timed out",
             Fault::Reset => "connection reset",
             Fault::Unreachable => "unreachable",
+            Fault::Handshake => "TLS failed",
             Fault::Resource => "out of local resources",
             Fault::Unexpected(_) => "unexpected error",
         }
@@ -34,7 +37,8 @@ impl Fault {
     /// A failed connect with this fault says something about the backend, not about us.
     #[must_use]
     pub fn blames_backend(self) -> bool {
-        !matches!(self, Fault::Resource)
+        // Pound takes a backend whose TLS fails for alive: the port answers.
+        !matches!(self, Fault::Resource | Fault::Handshake)
     }
 }
 

@@ -34,6 +34,7 @@ mod limits;
 pub mod observe;
 mod peer;
 pub mod route;
+mod secure;
 
 pub use self::core::{Core, Setup};
 pub use effect::{Close, Effect, Effects};
@@ -41,3 +42,4 @@ pub use event::{Event, SpliceEnd, Tick};
 pub use fault::Fault;
 pub use peer::Peer;
 pub use route::Plan;
+pub use secure::{ClientCertificate, Secure};

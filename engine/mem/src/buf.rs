@@ -218,6 +218,27 @@ impl Buf {
         (unsafe { self.block.as_ptr().add(self.end as usize) }, self.room())
     }
 
+    /// Appends what `write` writes: it gets the room that is left, and says how much of it it has used.
+    ///
+    /// # Errors
+    /// Those of `write`; nothing is appended then.
+    ///
+    /// # Panics
+    /// If it says that it used more than there is.
+    pub fn fill<E>(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
+        let (at, room) = self.spare_ptr();
+        if self.home.is_none() {
+            // SAFETY: `room` bytes from `at` on are inside the block. A page needs no clearing: its mapping was
+            // zeroed by the kernel and holds initialised bytes ever since.
+            unsafe { at.write_bytes(0, room) };
+        }
+        // SAFETY: the bytes are initialised, inside the block, and nobody else refers to them while `self` is borrowed.
+        let written = write(unsafe { std::slice::from_raw_parts_mut(at, room) })?;
+        assert!(written <= room, "{written} bytes were filled where {room} had room");
+        self.end += written as u32;
+        Ok(written)
+    }
+
     /// Takes the next `n` bytes, written through [`Buf::spare_ptr`], as appended.
     ///
     /// # Safety

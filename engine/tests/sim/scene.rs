@@ -6,6 +6,7 @@ use crate::origin::{Memory, Origin};
 use ounce_conf::Options;
 use ounce_core::Plan;
 use ounce_core::route::compile::{Ids, compile};
+use ounce_engine::tls::Tls;
 use ounce_engine::{ListeningSocket, Order, Worker, WorkerSetup};
 use ounce_mem::{BackendId, Limits, Pool, Segment};
 use ounce_sys::sim::{Faults, Random, SimNet};
@@ -175,6 +176,7 @@ impl Scene {
             segment,
             owner,
             sockets: vec![ListeningSocket { listener: 0, fd: listening.0 }],
+            tls: Tls::default(),
             seed: self.seed,
             id: 1,
             utc_offset: 0,

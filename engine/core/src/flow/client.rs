@@ -6,6 +6,7 @@ use crate::effect::{Close, Effects};
 use crate::event::Tick;
 use crate::flow::closing::Closing;
 use crate::flow::exchange::Side;
+use crate::secure::Secure;
 use ounce_mem::Key;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -18,6 +19,8 @@ pub(crate) struct Client {
     /// Its address as header fields name it.
     pub(crate) peer_text: PeerText,
     pub(crate) local: Option<SocketAddr>,
+    /// What is known of its TLS; `None` in plain HTTP.
+    pub(crate) secure: Option<Box<Secure>>,
     /// The request being served.
     pub(crate) exchange: Option<Key>,
     /// How much of an incomplete head has been searched for its end.
@@ -70,7 +73,17 @@ pub(crate) enum End {
 impl Client {
     pub(crate) fn new(listener: u16, peer: Peer, local: Option<SocketAddr>) -> Client {
         let peer_text = PeerText::new(peer);
-        Client { listener, peer, peer_text, local, exchange: None, scanned: 0, since_us: 0, pinned: None }
+        Client {
+            listener,
+            peer,
+            peer_text,
+            local,
+            secure: None,
+            exchange: None,
+            scanned: 0,
+            since_us: 0,
+            pinned: None,
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use super::plan::{
 };
 use super::redirect;
 use ounce_conf::model::{
-    self, Address, Backend, Condition, Config, Kind, Listen, Listener, Pattern as Written, Service,
+    self, Address, Backend, Condition, Config, Kind, Listen, Listener, OneRequest, Pattern as Written,
+    Service,
 };
 use std::time::Duration;
 
@@ -106,6 +107,8 @@ impl Compiler<'_> {
         self.plan.listeners.push(ListenerPlan {
             row,
             name: listener.label.clone().unwrap_or_default(),
+            tls: listener.tls.clone(),
+            one_request: listener.tls.as_ref().map_or(OneRequest::No, |tls| tls.one_request),
             protocol: listener.protocol,
             address,
             address_text: address_text(&listener.listen),
@@ -204,6 +207,8 @@ impl Compiler<'_> {
                     timeout_ms: millis(server.timeout),
                     connect_ms: millis(server.connect_timeout),
                     ws_ms: millis(server.ws_timeout),
+                    tls: server.tls.clone(),
+                    server_name: server.server_name.clone(),
                 };
                 (kind, server_name(&server.address))
             }

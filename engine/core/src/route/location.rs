@@ -35,10 +35,10 @@ pub fn rewrite(value: &[u8], scene: &Scene<'_>) -> Option<Vec<u8>> {
 }
 
 /// The value to send to `backend` instead of this Destination (RFC 4918 10.3), if it is an absolute URL.
-/// Backends are spoken to in plain HTTP.
-pub fn destination(value: &[u8], backend: SocketAddr) -> Option<Vec<u8>> {
+/// `tls`: the backend is spoken to over TLS.
+pub fn destination(value: &[u8], backend: SocketAddr, tls: bool) -> Option<Vec<u8>> {
     let url = Url::parse(value)?;
-    Some(join("http", backend.to_string().as_bytes(), url.path))
+    Some(join(if tls { "https" } else { "http" }, backend.to_string().as_bytes(), url.path))
 }
 
 fn join(scheme: &str, authority: &[u8], path: &[u8]) -> Vec<u8> {
@@ -222,9 +222,9 @@ mod tests {
     fn destinations_name_the_backend() {
         let backend = "10.0.0.5:8080".parse().expect("an address");
         assert_eq!(
-            destination(b"https://www.example.com/dav/a%20b", backend).as_deref(),
+            destination(b"https://www.example.com/dav/a%20b", backend, false).as_deref(),
             Some(&b"http://10.0.0.5:8080/dav/a%20b"[..])
         );
-        assert_eq!(destination(b"/dav/a", backend), None);
+        assert_eq!(destination(b"/dav/a", backend, false), None);
     }
 }

@@ -5,7 +5,8 @@ use super::hosts::HostIndex;
 use super::matcher::Matcher;
 use super::pattern::Pattern;
 use ounce_conf::model::{
-    Address, Balancer, ErrorPage, HeaderOption, LogLevel, Protocol, RewriteLocation, SessionKind,
+    Address, Balancer, ErrorPage, HeaderOption, ListenerTls, LogLevel, OneRequest, Protocol, RewriteLocation,
+    ServerTls, SessionKind,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -58,6 +59,10 @@ pub struct ListenerPlan {
     pub name: String,
     /// HTTP or HTTPS.
     pub protocol: Protocol,
+    /// TLS, of an HTTPS listener.
+    pub tls: Option<ListenerTls>,
+    /// Whether connections end after one request (`NoHTTPS11`).
+    pub one_request: OneRequest,
     /// Where it listens, unless that is a UNIX socket or a received one.
     pub address: Option<SocketAddr>,
     /// Where it listens, for people: address without port (IPv6 in brackets) or path.
@@ -196,6 +201,10 @@ pub enum BackendKind {
         connect_ms: u64,
         /// Inactivity limit after an upgrade.
         ws_ms: u64,
+        /// TLS to it.
+        tls: Option<ServerTls>,
+        /// Sent as SNI and in place of Host.
+        server_name: Option<String>,
     },
     /// An answer that names another place: see [`super::redirect::location`].
     Redirect(RedirectPlan),

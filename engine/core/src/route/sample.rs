@@ -92,6 +92,8 @@ pub(crate) fn server(address: &str, priority: u16) -> Backend {
         address,
         timeout: Duration::from_secs(15),
         ws_timeout: Duration::from_secs(600),
+        tls: None,
+        server_name: None,
         connect_timeout: Duration::from_secs(15),
     };
     Backend { label: None, kind: BackendKind::Server(server), priority, disabled: false }
@@ -118,6 +120,7 @@ pub(crate) fn listener(address: &str, services: Vec<Service>) -> Listener {
     Listener {
         label: None,
         protocol: Protocol::Http,
+        tls: None,
         listen: Listen::Inet(address.parse::<SocketAddr>().expect("an address and port")),
         methods: 0,
         client: Duration::from_secs(10),

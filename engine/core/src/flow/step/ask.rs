@@ -59,25 +59,33 @@ impl Core<'_> {
             proto: if listener.protocol == Protocol::Https { b"https" } else { b"http" },
             port: (port != 0).then(|| write::decimal(u64::from(port), &mut digits)),
         };
+        let ssl = match &client.secure {
+            Some(secure) if listener.header_option.ssl => secure.lines(),
+            _ => Vec::new(),
+        };
         let plan = RequestPlan {
             target: x.request.target.of(&x.head),
             version: x.request.version,
             forwarded: listener.header_option.forwarded.then_some(forwarded),
-            ssl: &[],
+            ssl: &ssl,
             // A backend that is spoken to in HTTP/1.0 has no other way to end its answer in all cases.
             close: x.request.version == Version::H10,
         };
         let rewriter = Rewriter::new(&listener.header_rules, &x.view(client.peer), &x.captures)?;
         let destination = if listener.rewrite_destination { self.destination(x) } else { None };
+        let server_name = self.server_name(x);
         let mut room = x.head.len() + CANNED_BYTES + rewriter.added_bytes();
         loop {
             let mut out = chain::writable(&self.pool, room);
-            let written = if rewriter.is_idle() && destination.is_none() {
+            let written = if rewriter.is_idle() && destination.is_none() && server_name.is_none() {
                 write::request(&mut out, &x.head, &x.request, &plan, &mut write::keep, |_| {})
             } else {
                 let mut edit = |line: Line<'_>| match &destination {
                     Some(value) if line.known == Known::Destination => Edit::Value(value),
-                    _ => rewriter.edit(line),
+                    _ => match (rewriter.edit(line), server_name) {
+                        (Edit::Keep, Some(name)) if line.known == Known::Host => Edit::Value(name),
+                        (edit, _) => edit,
+                    },
                 };
                 rewriter.begin();
                 write::request(&mut out, &x.head, &x.request, &plan, &mut edit, |lines| {
@@ -91,12 +99,20 @@ impl Core<'_> {
         }
     }
 
+    /// `ServerName`: what the backend is told in place of the Host that came.
+    fn server_name(&self, x: &Exchange) -> Option<&[u8]> {
+        match &self.plan.backend(x.backend?).kind {
+            BackendKind::Server { server_name, .. } => server_name.as_deref().map(str::as_bytes),
+            _ => None,
+        }
+    }
+
     /// `RewriteDestination`: the Destination field of this request as its backend must see it.
     fn destination(&self, x: &Exchange) -> Option<Vec<u8>> {
         let value = x.request.fields.first(Known::Destination)?.value.of(&x.head);
         match &self.plan.backend(x.backend?).kind {
-            BackendKind::Server { address: Address::Inet(address), .. } => {
-                location::destination(value, *address)
+            BackendKind::Server { address: Address::Inet(address), tls, .. } => {
+                location::destination(value, *address, tls.is_some())
             }
             _ => None,
         }

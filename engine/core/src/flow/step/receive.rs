@@ -7,11 +7,13 @@ use crate::event::Tick;
 use crate::flow::client::End;
 use crate::flow::exchange::Exchange;
 use crate::flow::stream::{Body, Stream};
+use crate::http::Known;
 use crate::http::h1::parse::{self, Rules};
-use crate::http::head::Framing;
+use crate::http::head::{Framing, RequestHead};
 use crate::limits;
 use crate::observe::time::LocalTime;
 use crate::route::Request;
+use ounce_conf::model::OneRequest;
 use ounce_mem::{Buf, Counter, Key};
 
 impl Core<'_> {
@@ -133,7 +135,7 @@ impl Core<'_> {
     /// What the listener asks of every well-formed request (pound.md section 8, order of checks).
     fn admit_request(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         let listener = &self.plan.listeners[x.listener as usize];
-        x.last = x.request.must_close();
+        x.last = x.request.must_close() || one_request(listener.one_request, &x.request, &x.head);
         if let Some(client) = self.client(x.client) {
             let request = Request { head: &x.request, bytes: &x.head, peer: client.peer };
             x.record.request(&request, listener.log_level);
@@ -168,6 +170,16 @@ impl Core<'_> {
         x.up.body = Body::UntilEof;
         self.fail(&mut x, status, why, tick, fx);
         self.settle(x, tick, fx);
+    }
+}
+
+/// `NoHTTPS11`: the connection ends after this request.
+fn one_request(rule: OneRequest, request: &RequestHead, bytes: &[u8]) -> bool {
+    let agent = || request.fields.first(Known::UserAgent).map_or(&b""[..], |field| field.value.of(bytes));
+    match rule {
+        OneRequest::No => false,
+        OneRequest::Always => true,
+        OneRequest::OldBrowsers => memchr::memmem::find(agent(), b"MSIE").is_some(),
     }
 }
 

@@ -1,0 +1,101 @@
+//! TLS, without I/O: OpenSSL reads ciphertext from the worker's buffers and writes it into them.
+//!
+//! [`Certificates`] is what a listener has and [`Dialer`] what a backend has, built by each worker for itself after the
+//! fork; [`Session`] is one connection's state. The core sees plaintext only.
+//!
+//! Ticket keys come from the supervisor and are the same in all workers of all generations, so that a client resumes its
+//! session with whichever worker it meets.
+
+mod client;
+mod ffi;
+mod names;
+mod server;
+mod session;
+
+pub(crate) use client::Dialer;
+pub use server::{Certificates, TICKET_KEY_BYTES, draw_ticket_keys};
+pub(crate) use session::{Pulled, Session};
+
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslContextBuilder, SslVersion};
+use ounce_conf::model::{BackendKind, Ciphers, Config, ListenerTls, TlsVersion};
+use ounce_core::{Plan, route};
+use std::fmt::Display;
+use std::path::Path;
+
+/// What a worker needs for TLS, both ways.
+#[derive(Debug, Default)]
+pub struct Tls {
+    /// By listener; `None` for plain HTTP.
+    pub(crate) certificates: Vec<Option<Certificates>>,
+    /// By backend of the plan; `None` for plain ones.
+    pub(crate) dialers: Vec<Option<Dialer>>,
+}
+
+impl Tls {
+    /// Reads every certificate and key that the plan names.
+    ///
+    /// # Errors
+    /// What is wrong, with the file it is about.
+    pub fn build(plan: &Plan, ticket_keys: &[u8; TICKET_KEY_BYTES]) -> Result<Tls, String> {
+        let listener = |tls: &ListenerTls| Certificates::build(tls, ticket_keys);
+        let certificates = plan.listeners.iter().map(|of| of.tls.as_ref().map(listener).transpose());
+        let dialers = plan.backends.iter().map(|backend| match &backend.kind {
+            route::BackendKind::Server { tls: Some(tls), server_name, .. } => {
+                Dialer::build(tls, server_name.as_deref()).map(Some)
+            }
+            _ => Ok(None),
+        });
+        Ok(Tls {
+            certificates: certificates.collect::<Result<_, _>>()?,
+            dialers: dialers.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Builds all that a configuration needs for TLS, as its workers will, for what is wrong with it.
+#[must_use]
+pub fn faults(config: &Config) -> Vec<String> {
+    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let listener = |tls: &ListenerTls| Certificates::build(tls, &[0; TICKET_KEY_BYTES]).err();
+    let mut faults: Vec<String> = listeners.filter_map(listener).collect();
+    let services = config.listeners.iter().flat_map(|listener| &listener.services).chain(&config.services);
+    for backend in services.flat_map(|service| service.backends.iter().chain(&service.emergency)) {
+        let BackendKind::Server(server) = &backend.kind else { continue };
+        let dialer = server.tls.as_ref().map(|tls| Dialer::build(tls, server.server_name.as_deref()));
+        faults.extend(dialer.and_then(Result::err));
+    }
+    faults
+}
+
+fn about(file: &Path, what: impl Display) -> String {
+    format!("{}: {what}", file.display())
+}
+
+/// The library's own words for its last error.
+fn reason(stack: &ErrorStack) -> String {
+    let last = stack.errors().last().and_then(|error| error.reason());
+    last.unwrap_or("OpenSSL gives no reason").to_owned()
+}
+
+fn set_oldest(context: &mut SslContextBuilder, oldest: Option<TlsVersion>) -> Result<(), String> {
+    let Some(oldest) = oldest else { return Ok(()) };
+    let version = match oldest {
+        TlsVersion::Tls10 => SslVersion::TLS1,
+        TlsVersion::Tls11 => SslVersion::TLS1_1,
+        TlsVersion::Tls12 => SslVersion::TLS1_2,
+        TlsVersion::Tls13 => SslVersion::TLS1_3,
+    };
+    context.set_min_proto_version(Some(version)).map_err(|error| format!("Disable: {}", reason(&error)))
+}
+
+fn set_ciphers(context: &mut SslContextBuilder, ciphers: &Ciphers) -> Result<(), String> {
+    if let Some(list) = &ciphers.list {
+        context.set_cipher_list(list).map_err(|error| format!("Ciphers \"{list}\": {}", reason(&error)))?;
+    }
+    if let Some(suites) = &ciphers.suites {
+        let set = context.set_ciphersuites(suites);
+        set.map_err(|error| format!("Ciphers -ciphersuites \"{suites}\": {}", reason(&error)))?;
+    }
+    Ok(())
+}

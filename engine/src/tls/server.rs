@@ -1,0 +1,176 @@
+//! What a listener needs for handshakes: contexts, built from the configuration once per worker.
+
+use super::{about, ffi, names, reason, set_ciphers, set_oldest};
+use openssl::ssl::{
+    AlpnError, NameType, SniError, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode,
+    SslOptions, SslVerifyMode, select_next_proto,
+};
+use openssl::x509::store::X509Lookup;
+use openssl::x509::verify::X509VerifyFlags;
+use openssl::x509::{X509, X509Name};
+use ounce_conf::model::{ClientCertificate, ListenerTls, Renegotiation};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes of the keys that session tickets are sealed with: name, HMAC key, cipher key.
+pub const TICKET_KEY_BYTES: usize = 80;
+
+/// SSL_OP_ALLOW_CLIENT_RENEGOTIATION of openssl/ssl.h, which the crate does not name.
+const ALLOW_CLIENT_RENEGOTIATION: u64 = 1 << 8;
+
+/// Fresh keys for session tickets.
+///
+/// # Errors
+/// If the library has no randomness.
+pub fn draw_ticket_keys() -> Result<[u8; TICKET_KEY_BYTES], String> {
+    let mut keys = [0; TICKET_KEY_BYTES];
+    openssl::rand::rand_bytes(&mut keys).map_err(|error| format!("no random bytes: {}", reason(&error)))?;
+    Ok(keys)
+}
+
+/// The contexts of one listener.
+pub struct Certificates {
+    default: SslContext,
+}
+
+/// A context and the names that it answers to.
+struct Named {
+    names: Vec<String>,
+    context: SslContext,
+}
+
+impl Certificates {
+    /// Reads the certificates and builds what handshakes need.
+    ///
+    /// # Errors
+    /// What is wrong, with the file it is about.
+    pub fn build(tls: &ListenerTls, ticket_keys: &[u8; TICKET_KEY_BYTES]) -> Result<Certificates, String> {
+        let mut groups: Vec<(Vec<String>, Vec<&Path>)> = Vec::new();
+        for file in &tls.certificates {
+            let names = names_of(file)?;
+            // RSA and ECDSA for one name stand in one context, and the client's ciphers decide.
+            match groups.iter_mut().find(|(known, _)| *known == names) {
+                Some((_, files)) => files.push(file),
+                None => groups.push((names, vec![file])),
+            }
+        }
+        let mut others = Vec::new();
+        let mut groups = groups.into_iter();
+        let (first_names, first_files) = groups.next().ok_or("no certificate")?;
+        for (names, files) in groups {
+            others.push(Named { names, context: context(tls, &files, ticket_keys)?.build() });
+        }
+        let mut default = context(tls, &first_files, ticket_keys)?;
+        if !others.is_empty() {
+            choose_by_name(&mut default, first_names, others);
+        }
+        Ok(Certificates { default: default.build() })
+    }
+
+    pub(super) fn context(&self) -> &SslContext {
+        &self.default
+    }
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}
+
+fn names_of(file: &Path) -> Result<Vec<String>, String> {
+    let pem = std::fs::read(file).map_err(|error| about(file, error))?;
+    let certificate = X509::from_pem(&pem).map_err(|error| about(file, reason(&error)))?;
+    Ok(names::of(&certificate))
+}
+
+fn context(
+    tls: &ListenerTls,
+    files: &[&Path],
+    ticket_keys: &[u8; TICKET_KEY_BYTES],
+) -> Result<SslContextBuilder, String> {
+    let mut context = SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?;
+    for file in files {
+        context.set_certificate_chain_file(file).map_err(|error| about(file, reason(&error)))?;
+        context.set_private_key_file(file, SslFiletype::PEM).map_err(|error| about(file, reason(&error)))?;
+        context.check_private_key().map_err(|error| about(file, reason(&error)))?;
+    }
+    set_oldest(&mut context, tls.oldest)?;
+    set_ciphers(&mut context, &tls.ciphers)?;
+    context.set_options(options(tls));
+    verification(tls, &mut context)?;
+    // A ticket is good in all contexts of a listener, whichever name it was made for.
+    context.set_session_id_context(b"ounce").map_err(|error| reason(&error))?;
+    if !ffi::set_ticket_keys(&mut context, ticket_keys) {
+        return Err("the ticket keys are refused".to_owned());
+    }
+    context.set_num_tickets(1).map_err(|error| reason(&error))?;
+    context.set_alpn_select_callback(|_, offered| {
+        // A client that offers nothing we speak is told so (RFC 7301 3.2).
+        select_next_proto(b"\x08http/1.1\x08http/1.0", offered).ok_or(AlpnError::ALERT_FATAL)
+    });
+    context.set_mode(
+        SslMode::ENABLE_PARTIAL_WRITE | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::RELEASE_BUFFERS,
+    );
+    Ok(context)
+}
+
+fn options(tls: &ListenerTls) -> SslOptions {
+    let mut options = SslOptions::NO_COMPRESSION;
+    if tls.own_order {
+        options |= SslOptions::CIPHER_SERVER_PREFERENCE;
+    }
+    options |= match tls.renegotiation {
+        Renegotiation::No => SslOptions::NO_RENEGOTIATION,
+        Renegotiation::Secure => SslOptions::from_bits_retain(ALLOW_CLIENT_RENEGOTIATION),
+        Renegotiation::Any => {
+            SslOptions::from_bits_retain(ALLOW_CLIENT_RENEGOTIATION)
+                | SslOptions::ALLOW_UNSAFE_LEGACY_RENEGOTIATION
+        }
+    };
+    options
+}
+
+/// `ClientCert` and the lists that go with it.
+fn verification(tls: &ListenerTls, context: &mut SslContextBuilder) -> Result<(), String> {
+    match tls.client {
+        ClientCertificate::No => context.set_verify(SslVerifyMode::NONE),
+        ClientCertificate::Ask => context.set_verify(SslVerifyMode::PEER),
+        ClientCertificate::Require => {
+            context.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        }
+        ClientCertificate::AskUnverified => context.set_verify_callback(SslVerifyMode::PEER, |_, _| true),
+    }
+    context.set_verify_depth(u32::from(tls.depth));
+    if let Some(file) = &tls.authority_names {
+        let names = X509Name::load_client_ca_file(file).map_err(|error| about(file, reason(&error)))?;
+        context.set_client_ca_list(names);
+    }
+    if let Some(file) = &tls.authorities {
+        context.set_ca_file(file).map_err(|error| about(file, reason(&error)))?;
+    }
+    if let Some(file) = &tls.revoked {
+        let store = context.cert_store_mut();
+        let lookup = store.add_lookup(X509Lookup::file()).map_err(|error| reason(&error))?;
+        lookup.load_crl_file(file, SslFiletype::PEM).map_err(|error| about(file, reason(&error)))?;
+        let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
+        store.set_flags(flags).map_err(|error| reason(&error))?;
+    }
+    Ok(())
+}
+
+/// The first context stays the default; another takes over when the client asks for one of its names.
+fn choose_by_name(context: &mut SslContextBuilder, own: Vec<String>, others: Vec<Named>) {
+    let others = Arc::new(others);
+    context.set_servername_callback(move |ssl, _| {
+        let Some(asked) = ssl.servername(NameType::HOST_NAME) else { return Ok(()) };
+        let best = |names: &[String]| names.iter().filter_map(|name| names::fit(name, asked)).max();
+        let ours = best(&own);
+        let chosen = others.iter().map(|named| (best(&named.names), named)).max_by_key(|(fit, _)| *fit);
+        // Of equals the first in the file counts; an unknown name gets the default.
+        let Some(named) = chosen.filter(|(fit, _)| *fit > ours).map(|(_, named)| named) else {
+            return Ok(());
+        };
+        ssl.set_ssl_context(&named.context).map_err(|_| SniError::ALERT_FATAL)
+    });
+}
