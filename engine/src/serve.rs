@@ -1,7 +1,7 @@
 //! A worker process from its first line to its last.
 
 use crate::heritage::Heritage;
-use crate::orders::{Order, READY};
+use crate::orders::{LEFT, Order, READY};
 use crate::socket::op;
 use crate::worker::{Worker, WorkerSetup};
 use ounce_conf::model::IoEngine;
@@ -68,10 +68,15 @@ fn run<R: Ring>(
     watch_orders(worker.ring(), heritage.orders);
     heritage.segment.fleet().ready(heritage.owner);
     pairs::send(heritage.orders, &[READY]).map_err(|error| format!("supervisor: {error}"))?;
-    let mut stop = false;
+    let (mut stop, mut left) = (false, false);
     while !stop && !worker.is_done() {
         let turned = worker.turn(|worker, completion| stop |= obey(worker, &completion, heritage));
         turned.map_err(|error| format!("ring: {error}"))?;
+        if !left && worker.has_left() {
+            left = true;
+            // A supervisor that is gone, or has no room for this, will not wait for it.
+            let _ = pairs::send(heritage.orders, &[LEFT]);
+        }
     }
     Ok(())
 }

@@ -240,9 +240,14 @@ impl<'p, R: Ring> Worker<'p, R> {
         }
     }
 
+    /// It drains and accepts nothing any more.
+    pub fn has_left(&self) -> bool {
+        self.draining && self.accepting.is_idle()
+    }
+
     /// Nothing is connected and nothing will be: a draining worker may end.
     pub fn is_done(&self) -> bool {
-        self.draining && self.core.clients() == 0 && self.core.is_empty() && self.accepting.is_idle()
+        self.has_left() && self.core.clients() == 0 && self.core.is_empty()
     }
 
     pub(crate) fn socket(&mut self, key: Key) -> Option<&mut Socket> {
