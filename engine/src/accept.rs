@@ -57,8 +57,10 @@ impl Accepting {
         self.sockets.iter().all(|socket| matches!(socket.state, State::Off | State::Left))
     }
 
+    /// When accepting is to be tried again, if it rests.
     pub(crate) fn retry_us(&self) -> Option<u64> {
-        self.rest_until_us
+        // A time that nobody acts on when it has come would keep the loop from sleeping.
+        self.rest_until_us.filter(|_| self.lacking && !self.over)
     }
 }
 

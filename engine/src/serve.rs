@@ -113,11 +113,11 @@ fn watch_orders<R: Ring>(ring: &mut R, orders: std::os::fd::RawFd) {
     ring.poll(Fd(orders), Interest::Read, Token { op: op::ORDERS, generation: 0, slot: 0 });
 }
 
-/// How many clients fit into the descriptors of this process, each with a connection to a backend, and half as many
-/// parked ones.
+/// How many clients fit into the descriptors of this process, each with a connection to a backend, half as many parked
+/// ones, and the two ends of a pipe for each eighth.
 fn clients_max(files: u64, listeners: usize) -> u32 {
     let free = files.saturating_sub(RESERVED_FDS + listeners as u64);
-    u32::try_from(free * 2 / 5).unwrap_or(u32::MAX).clamp(16, 1 << 20)
+    u32::try_from(free * 4 / 11).unwrap_or(u32::MAX).clamp(16, 1 << 20)
 }
 
 /// Different in each worker and each start; it spreads load and guards no secret.

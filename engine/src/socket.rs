@@ -74,6 +74,11 @@ impl Socket {
         }
     }
 
+    /// Something is under way that ends by itself when the connection is broken.
+    pub(crate) fn is_heard(&self) -> bool {
+        matches!(self.receive, Receive::On | Receive::Starved) || self.source_of.is_some()
+    }
+
     pub(crate) fn token(&self, op: u8) -> Token {
         token(op, self.key)
     }
