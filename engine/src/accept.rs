@@ -17,6 +17,8 @@ enum State {
     Off,
     On,
     Stopping,
+    /// Given back, for good.
+    Left,
 }
 
 #[derive(Debug)]
@@ -53,11 +55,13 @@ impl Accepting {
 
     /// No accept is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.sockets.iter().all(|socket| socket.state == State::Off)
+        self.sockets.iter().all(|socket| matches!(socket.state, State::Off | State::Left))
     }
 
+    /// When accepting is to be tried again, if it rests.
     pub(crate) fn retry_us(&self) -> Option<u64> {
-        self.rest_until_us
+        // A time that nobody acts on when it has come would keep the loop from sleeping.
+        self.rest_until_us.filter(|_| self.lacking && !self.over)
     }
 }
 
@@ -79,12 +83,22 @@ impl<R: Ring> Worker<'_, R> {
     pub(crate) fn stop_accepting(&mut self) {
         self.accepting.over = true;
         self.accepting.rest_until_us = None;
-        for socket in &mut self.accepting.sockets {
-            if socket.state == State::On {
-                socket.state = State::Stopping;
+        for index in 0..self.accepting.sockets.len() {
+            match self.accepting.sockets[index].state {
+                State::On => self.accepting.sockets[index].state = State::Stopping,
+                State::Off => self.leave(index),
+                State::Stopping | State::Left => {}
             }
         }
         self.cancel_stopping();
+    }
+
+    /// Gives a listening socket back when nothing will be accepted from it any more. If another process has it too, its
+    /// clients go there; if none has, they are refused from now on and do not wait in a queue that nobody looks at.
+    fn leave(&mut self, index: usize) {
+        let socket = &mut self.accepting.sockets[index];
+        socket.state = State::Left;
+        self.ring.close(socket.fd, false);
     }
 
     fn cancel_stopping(&mut self) {
@@ -113,7 +127,7 @@ impl<R: Ring> Worker<'_, R> {
                 }
                 // Its end is under way and will bring us here again.
                 State::Stopping => self.accepting.lacking = true,
-                State::Off | State::On => {}
+                State::Off | State::On | State::Left => {}
             }
         }
     }
@@ -123,6 +137,9 @@ impl<R: Ring> Worker<'_, R> {
         if !more {
             self.accepting.sockets[index].state = State::Off;
             self.accepting.lacking = true;
+            if self.accepting.over {
+                self.leave(index);
+            }
         }
         match outcome {
             Outcome::Accepted(fd) => self.welcome(self.accepting.sockets[index].listener, *fd),

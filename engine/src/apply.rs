@@ -52,7 +52,12 @@ impl<R: Ring> Worker<'_, R> {
     fn enqueue(&mut self, key: Key, buf: Buf) {
         let Some(socket) = self.socket(key) else { return };
         if socket.broken {
-            self.pending.push_back((key, Event::Sent(buf.len() as u32)));
+            // Where nothing else will tell, this does.
+            let event = match socket.is_heard() {
+                true => Event::Sent(buf.len() as u32),
+                false => Event::Failed(Fault::Reset),
+            };
+            self.pending.push_back((key, event));
             return;
         }
         socket.queue.push_back(buf);

@@ -181,7 +181,7 @@ impl<R: Ring> Worker<'_, R> {
                 }
                 // The peer may have answered before it hung up. As long as we receive, that decides; the kernel ends
                 // the receive of a broken connection by itself.
-                if matches!(socket.receive, Receive::On | Receive::Starved) {
+                if socket.is_heard() {
                     return self.report(key, Event::Sent((unsent + queued) as u32));
                 }
                 let fault = self.fault(errno);

@@ -7,7 +7,8 @@ use ounce_mem::{Owner, Segment};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-/// Everything a worker receives. The descriptors stay the supervisor's; a worker only uses them.
+/// Everything a worker receives. The descriptors are copies of the supervisor's; a worker that drains closes those that it
+/// accepted from, and no others.
 #[derive(Debug, Clone)]
 pub struct Heritage {
     /// Which worker this is, counted from 0; the same as `owner.worker`.

@@ -14,6 +14,9 @@ pub enum Order {
 /// What a worker says once it serves.
 pub const READY: u8 = b'R';
 
+/// What a draining worker says once it accepts nothing any more.
+pub const LEFT: u8 = b'L';
+
 impl Order {
     /// The order that a byte stands for.
     #[must_use]

@@ -1,7 +1,7 @@
 //! A worker process from its first line to its last.
 
 use crate::heritage::Heritage;
-use crate::orders::{Order, READY};
+use crate::orders::{LEFT, Order, READY};
 use crate::socket::op;
 use crate::tls::Tls;
 use crate::worker::{Worker, WorkerSetup};
@@ -72,10 +72,15 @@ fn run<R: Ring>(
     watch_orders(worker.ring(), heritage.orders);
     heritage.segment.fleet().ready(heritage.owner);
     pairs::send(heritage.orders, &[READY]).map_err(|error| format!("supervisor: {error}"))?;
-    let mut stop = false;
+    let (mut stop, mut left) = (false, false);
     while !stop && !worker.is_done() {
         let turned = worker.turn(|worker, completion| stop |= obey(worker, &completion, heritage));
         turned.map_err(|error| format!("ring: {error}"))?;
+        if !left && worker.has_left() {
+            left = true;
+            // A supervisor that is gone, or has no room for this, will not wait for it.
+            let _ = pairs::send(heritage.orders, &[LEFT]);
+        }
     }
     Ok(())
 }
@@ -112,11 +117,11 @@ fn watch_orders<R: Ring>(ring: &mut R, orders: std::os::fd::RawFd) {
     ring.poll(Fd(orders), Interest::Read, Token { op: op::ORDERS, generation: 0, slot: 0 });
 }
 
-/// How many clients fit into the descriptors of this process, each with a connection to a backend, and half as many
-/// parked ones.
+/// How many clients fit into the descriptors of this process, each with a connection to a backend, half as many parked
+/// ones, and the two ends of a pipe for each eighth.
 fn clients_max(files: u64, listeners: usize) -> u32 {
     let free = files.saturating_sub(RESERVED_FDS + listeners as u64);
-    u32::try_from(free * 2 / 5).unwrap_or(u32::MAX).clamp(16, 1 << 20)
+    u32::try_from(free * 4 / 11).unwrap_or(u32::MAX).clamp(16, 1 << 20)
 }
 
 /// Different in each worker and each start; it spreads load and guards no secret.

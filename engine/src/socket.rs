@@ -92,7 +92,7 @@ impl Socket {
         let Some(tls) = &mut self.tls else { return (self.queue.pop_front(), 0) };
         let mut sealed = 0;
         loop {
-            if self.closing == Some(Close::Abort) {
+            if self.closing == Some(Close::Abort) || self.broken {
                 return (None, sealed);
             }
             if let Some(buf) = tls.output() {
@@ -118,6 +118,11 @@ impl Socket {
                 return (None, sealed);
             }
         }
+    }
+
+    /// Something is under way that ends by itself when the connection is broken.
+    pub(crate) fn is_heard(&self) -> bool {
+        matches!(self.receive, Receive::On | Receive::Starved) || self.source_of.is_some()
     }
 
     pub(crate) fn token(&self, op: u8) -> Token {

@@ -17,7 +17,13 @@ use ounce_sys::ring::{Interest, Moved, Pipe, Ring};
 const ROUNDS: usize = 16;
 
 /// Empty pipes that are kept: each holds two descriptors.
-const PIPES_MAX: usize = 64;
+const PIPES_KEPT_MAX: usize = 64;
+
+/// Pipes that may be open at once: one for each eighth client, and some. The rest is copied, which costs less than
+/// connections that get no descriptor.
+pub(crate) fn pipes_max(clients_max: u32) -> u32 {
+    clients_max / 8 + PIPES_KEPT_MAX as u32
+}
 
 /// One direction between two sockets.
 #[derive(Debug)]
@@ -47,13 +53,9 @@ enum Round {
 
 impl<R: Ring> Worker<'_, R> {
     pub(crate) fn start_splice(&mut self, from: Key, to: Key, max: u64) {
-        let pipe = match self.pipes.pop().map_or_else(|| self.ring.pipe(), Ok) {
-            Ok(pipe) => pipe,
-            Err(error) => {
-                let fault = self.fault(Errno::of(&error));
-                self.pending.push_back((from, Event::SpliceEnded(SpliceEnd::SourceFailed(fault))));
-                return;
-            }
+        let Some(pipe) = self.take_pipe() else {
+            self.pending.push_back((from, Event::SpliceEnded(SpliceEnd::NotBegun)));
+            return;
         };
         let splice = Splice {
             from,
@@ -81,6 +83,25 @@ impl<R: Ring> Worker<'_, R> {
             sink.sink_of = Some(index as u32);
         }
         self.move_on(index as u32);
+    }
+
+    fn take_pipe(&mut self) -> Option<Pipe> {
+        if let Some(pipe) = self.pipes.pop() {
+            return Some(pipe);
+        }
+        if self.pipes_open >= self.pipes_max {
+            return None;
+        }
+        match self.ring.pipe() {
+            Ok(pipe) => {
+                self.pipes_open += 1;
+                Some(pipe)
+            }
+            Err(error) => {
+                let _ = self.fault(Errno::of(&error));
+                None
+            }
+        }
     }
 
     /// A poll of a splice has ended.
@@ -207,9 +228,10 @@ impl<R: Ring> Worker<'_, R> {
         if let Some(sink) = self.socket(splice.to) {
             sink.sink_of = None;
         }
-        if splice.held == 0 && self.pipes.len() < PIPES_MAX {
+        if splice.held == 0 && self.pipes.len() < PIPES_KEPT_MAX {
             self.pipes.push(splice.pipe);
         } else {
+            self.pipes_open -= 1;
             self.ring.close(splice.pipe.read, false);
             self.ring.close(splice.pipe.write, false);
         }

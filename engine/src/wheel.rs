@@ -207,7 +207,7 @@ mod tests {
                     match (wheel.next_us(), soonest) {
                         (None, None) => {}
                         (Some(next), Some(at)) => {
-                            assert!(next <= at * GRAIN_US, "next event announced too late")
+                            assert!(next <= at * GRAIN_US, "next event announced too late");
                         }
                         other => panic!("{other:?}"),
                     }

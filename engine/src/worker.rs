@@ -5,7 +5,7 @@ use crate::heritage::ListeningSocket;
 use crate::logout;
 use crate::orders::Order;
 use crate::socket::Socket;
-use crate::splice::Splice;
+use crate::splice::{self, Splice};
 use crate::tls::{Certificates, Dialer, Tls};
 use crate::wheel::Wheel;
 use ounce_conf::model;
@@ -67,6 +67,8 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) splices: Vec<Option<Splice>>,
     /// Empty pipes for the next splices.
     pub(crate) pipes: Vec<Pipe>,
+    pub(crate) pipes_open: u32,
+    pub(crate) pipes_max: u32,
     pub(crate) starved: Vec<Key>,
     /// Events that came up while effects were carried out.
     pub(crate) pending: VecDeque<(Key, Event)>,
@@ -107,6 +109,8 @@ impl<'p, R: Ring> Worker<'p, R> {
             wheel: Wheel::new(now.mono_us),
             splices: Vec::new(),
             pipes: Vec::new(),
+            pipes_open: 0,
+            pipes_max: splice::pipes_max(setup.clients_max),
             starved: Vec::new(),
             pending: VecDeque::new(),
             fx: Effects::default(),
@@ -169,7 +173,9 @@ impl<'p, R: Ring> Worker<'p, R> {
     fn patience(&self) -> Duration {
         let now = self.ring.now().mono_us;
         let mut sleep = BEAT;
-        for at in [self.wheel.next_us(), self.accepting.retry_us()].into_iter().flatten() {
+        // Without room for a client there is nothing to wake up for.
+        let accept = self.accepting.retry_us().filter(|_| self.core.has_room());
+        for at in [self.wheel.next_us(), accept].into_iter().flatten() {
             sleep = sleep.min(Duration::from_micros(at.saturating_sub(now)));
         }
         sleep
@@ -248,9 +254,14 @@ impl<'p, R: Ring> Worker<'p, R> {
         }
     }
 
+    /// It drains and accepts nothing any more.
+    pub fn has_left(&self) -> bool {
+        self.draining && self.accepting.is_idle()
+    }
+
     /// Nothing is connected and nothing will be: a draining worker may end.
     pub fn is_done(&self) -> bool {
-        self.draining && self.core.clients() == 0 && self.core.is_empty() && self.accepting.is_idle()
+        self.has_left() && self.core.clients() == 0 && self.core.is_empty()
     }
 
     pub(crate) fn socket(&mut self, key: Key) -> Option<&mut Socket> {

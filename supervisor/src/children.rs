@@ -17,6 +17,8 @@ pub(crate) const CHANGED: u8 = b'C';
 pub(crate) const REOPEN: u8 = b'O';
 /// Says that a child is ready.
 const READY: u8 = b'R';
+/// Says that a draining worker accepts nothing any more.
+const LEFT: u8 = b'L';
 /// Leads the reason for which a child is about to fail.
 pub(crate) const FAILED: u8 = b'F';
 
@@ -32,6 +34,8 @@ pub(crate) enum Message {
     Ready,
     /// It changed a switch in the segment.
     Changed,
+    /// It drains and accepts nothing any more.
+    Left,
 }
 
 /// A child.
@@ -39,6 +43,8 @@ pub(crate) enum Message {
 pub(crate) struct Child {
     /// Where it stands.
     pub(crate) slot: Slot,
+    /// Whose configuration it serves.
+    pub(crate) generation: u32,
     /// What it is for.
     pub(crate) role: Role,
     /// Its process.
@@ -51,8 +57,8 @@ pub(crate) struct Child {
 
 impl Child {
     /// A child that was just forked.
-    pub(crate) fn new(slot: Slot, role: Role, pid: i32, orders: OwnedFd) -> Child {
-        Child { slot, role, pid, orders: Some(orders), reason: None }
+    pub(crate) fn new(slot: Slot, generation: u32, role: Role, pid: i32, orders: OwnedFd) -> Child {
+        Child { slot, generation, role, pid, orders: Some(orders), reason: None }
     }
 
     /// Our end of its orders socket, to be watched.
@@ -93,6 +99,7 @@ impl Child {
                 }
                 Ok(Some(1)) if bytes[0] == READY => heard.push(Message::Ready),
                 Ok(Some(1)) if bytes[0] == CHANGED => heard.push(Message::Changed),
+                Ok(Some(1)) if bytes[0] == LEFT => heard.push(Message::Left),
                 Ok(Some(count)) if bytes[0] == FAILED => {
                     let reason = bytes.get(1..count).unwrap_or_default();
                     self.reason = Some(foreign(reason)).filter(|reason| !reason.is_empty());
@@ -164,7 +171,7 @@ mod tests {
 
     fn child() -> (Child, OwnedFd) {
         let (ours, theirs) = pairs::seqpacket().unwrap();
-        (Child::new(3, Role::Worker { position: 1 }, 1_000_000_000, ours), theirs)
+        (Child::new(3, 1, Role::Worker { position: 1 }, 1_000_000_000, ours), theirs)
     }
 
     fn say(theirs: &OwnedFd, message: &[u8]) {
@@ -174,10 +181,10 @@ mod tests {
     #[test]
     fn messages_are_heard_and_nonsense_is_not() {
         let (mut child, theirs) = child();
-        for message in [&b"x"[..], b"R", b"RR", b"C", b"F", b"\0\0"] {
+        for message in [&b"x"[..], b"R", b"RR", b"C", b"L", b"F", b"\0\0"] {
             say(&theirs, message);
         }
-        assert_eq!(child.hear(), [Message::Ready, Message::Changed]);
+        assert_eq!(child.hear(), [Message::Ready, Message::Changed, Message::Left]);
         assert_eq!(child.epitaph(process::End::Exited(1)), "status 1");
     }
 
@@ -218,7 +225,7 @@ mod tests {
         let (worker, at_worker) = child();
         let (ours, at_warden) = pairs::seqpacket().unwrap();
         children.insert(worker);
-        children.insert(Child::new(4, Role::Warden, 1_000_000_001, ours));
+        children.insert(Child::new(4, 1, Role::Warden, 1_000_000_001, ours));
         children.order(3, DRAIN);
         children.order(9, DRAIN);
         children.order_workers(CHANGED);

@@ -72,9 +72,11 @@ impl Chain {
     }
 }
 
-/// A buffer for `bytes` bytes that are about to be written: a page while there is one that is large enough.
+/// A buffer for `bytes` bytes that are about to be written: a page while there are plenty. A head may wait long for a
+/// slow reader, and must not keep a page for a few hundred bytes when pages are scarce.
 pub(crate) fn writable(pool: &Pool, bytes: usize) -> Buf {
     if bytes <= ounce_mem::PAGE_BYTES
+        && pool.free() >= pool.capacity() / 2
         && let Some(page) = pool.take()
     {
         return page;

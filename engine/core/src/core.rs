@@ -7,7 +7,7 @@ use crate::event::{Event, SpliceEnd, Tick};
 use crate::fault::Fault;
 use crate::flow::client::Client;
 use crate::flow::closing::Closing;
-use crate::flow::exchange::Exchange;
+use crate::flow::exchange::{Exchange, Side};
 use crate::flow::parked::Parked;
 use crate::flow::upstream::Upstream;
 use crate::limits;
@@ -66,6 +66,8 @@ pub struct Setup<'p> {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) role: Role,
+    /// Whose it is, also when its role is over.
+    side: Side,
     /// Received and not yet used.
     pub(crate) input: Chain,
     /// Bytes given out for sending and not yet taken by the kernel.
@@ -73,6 +75,8 @@ pub(crate) struct Socket {
     pub(crate) receiving: Receiving,
     /// The peer has sent its last byte.
     pub(crate) eof: bool,
+    /// It is broken: nothing more will come, and nothing more can be sent.
+    pub(crate) failed: bool,
     /// When it must be looked at, [`NEVER`] if not.
     pub(crate) due: u64,
     /// What the timer was last set to; it is left alone while `due` only moves away.
@@ -112,7 +116,18 @@ pub(crate) enum Cause {
 
 impl Socket {
     pub(crate) fn new(role: Role, receiving: Receiving) -> Socket {
-        Socket { role, input: Chain::default(), owed: 0, receiving, eof: false, due: NEVER, armed: NEVER }
+        let side = if matches!(role, Role::Client(_)) { Side::Client } else { Side::Upstream };
+        Socket {
+            role,
+            side,
+            input: Chain::default(),
+            owed: 0,
+            receiving,
+            eof: false,
+            failed: false,
+            due: NEVER,
+            armed: NEVER,
+        }
     }
 }
 
@@ -198,7 +213,8 @@ impl<'p> Core<'p> {
     pub fn drain(&mut self, fx: &mut Effects) {
         self.draining = true;
         for key in self.parked.take_all() {
-            self.close(key, Close::Flush, fx);
+            // A key whose connection has ended since is no connection to a backend any more.
+            self.close_upstream(key, Close::Flush, fx);
         }
     }
 
@@ -223,6 +239,7 @@ impl<'p> Core<'p> {
                 return;
             }
             Event::Received(mut buf) => {
+                self.counters.add(socket.side.bytes_in(), buf.len() as u64);
                 // The last quarter of the pool is for bytes on their way in and out. What has to wait here (for a
                 // slow reader, for a backend to answer) waits in memory of its own, or a few thousand slow peers
                 // would stop everybody else from being received.
@@ -240,10 +257,12 @@ impl<'p> Core<'p> {
             Event::Sent(bytes) => {
                 debug_assert!(bytes <= socket.owed, "more bytes sent than given");
                 socket.owed = socket.owed.saturating_sub(bytes);
+                self.counters.add(socket.side.bytes_out(), u64::from(bytes));
                 Cause::Sent
             }
             Event::Failed(fault) => {
                 socket.receiving = Receiving::Off;
+                socket.failed = true;
                 Cause::Failed(fault)
             }
             Event::Deadline => {

@@ -65,4 +65,6 @@ pub enum SpliceEnd {
     SourceFailed(Fault),
     /// The sink broke.
     SinkFailed(Fault),
+    /// There was no pipe for it; nothing was moved. The bytes have to be received and sent.
+    NotBegun,
 }

@@ -62,8 +62,6 @@ pub(crate) struct Tally {
     /// Requests that got nothing.
     pub(crate) unanswered: u64,
     pub(crate) unanswered_idempotent: u64,
-    /// The network breaks connections.
-    pub(crate) faulty: bool,
     pub(crate) turns: u64,
     pub(crate) fingerprint: u64,
 }
@@ -219,14 +217,7 @@ impl Scene {
         let clients = (0..clients).map(|_| self.client(&mut random, &mut next_id)).collect();
         let origins = ["10.1.0.1:8001", "10.1.0.2:8002", "10.1.0.3:8003"];
         let origins = origins.iter().map(|at| Origin::new(net, address(at))).collect();
-        let faulty = !self.calm && net.faults().reset > 0;
-        Outside {
-            clients,
-            origins,
-            memory: Memory::default(),
-            random,
-            tally: Tally { faulty, ..Tally::default() },
-        }
+        Outside { clients, origins, memory: Memory::default(), random, tally: Tally::default() }
     }
 
     fn client(&self, random: &mut Random, next_id: &mut u64) -> Client {

@@ -3,13 +3,40 @@
 //! Until the commit nothing of the serving generation is touched.
 
 use super::{Supervisor, now};
+use crate::fleet::{Role, Slot};
 use crate::known::{Known, Lookup};
 use crate::listen::{Bindings, Staged, open_control};
 use crate::reload::Checker;
 use crate::rows::{Rows, Switches};
 use crate::source::{Findings, Generation};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
+
+/// How long a reload that serves waits for the workers of the old generation before it is announced.
+const NEWS_MS: u64 = 2_000;
+
+/// A reload whose generation serves. It is announced when no worker of the old one accepts any more: whoever reads that
+/// it is done will meet the new configuration and no other.
+#[derive(Debug)]
+pub(super) struct News {
+    number: u32,
+    accepting: BTreeSet<Slot>,
+    until: u64,
+}
+
+impl News {
+    /// When it is announced in any case.
+    pub(super) fn deadline(&self) -> u64 {
+        self.until
+    }
+}
+
+impl std::fmt::Display for News {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "reloaded: generation {} serves", self.number)
+    }
+}
 
 /// Binds what a generation needs and sets the switches that are new with it.
 ///
@@ -122,7 +149,12 @@ impl Supervisor {
                     setup.log.problem(&error);
                 }
                 setup.log.follow(&generation.config.global.log_target);
-                setup.log.notice(&format!("reloaded: generation {number} serves"));
+                let of_retired = self.children.iter().filter(|child| child.generation == retired.number);
+                let accepting = of_retired.filter(|child| child.role != Role::Warden).map(|child| child.slot);
+                let news = News { number, accepting: accepting.collect(), until: now() + NEWS_MS };
+                if let Some(overtaken) = self.news.replace(news) {
+                    setup.log.notice(&overtaken.to_string());
+                }
             }
             None => self.begin(number),
         }
@@ -167,6 +199,20 @@ impl Supervisor {
             let mut out = Vec::new();
             self.fleet.stop(now(), &mut out);
             self.actions.extend(out);
+        }
+    }
+
+    /// A worker accepts nothing any more.
+    pub(super) fn has_left(&mut self, slot: Slot) {
+        if let Some(news) = &mut self.news {
+            news.accepting.remove(&slot);
+        }
+    }
+
+    /// Tells that a reload is done, if it is.
+    pub(super) fn announce(&mut self, now: u64) {
+        if let Some(news) = self.news.take_if(|news| news.accepting.is_empty() || news.until <= now) {
+            self.setup.log.notice(&news.to_string());
         }
     }
 

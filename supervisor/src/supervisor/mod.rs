@@ -22,6 +22,7 @@ use crate::reload::Checker;
 use crate::rows::Rows;
 use crate::source::{Generation, Source};
 use crate::worker::{Birth, fork_warden, fork_worker};
+use change::News;
 use ounce_sys::process::{self, Ended};
 use ounce_sys::{clock, pairs};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
@@ -72,6 +73,8 @@ pub(crate) struct Supervisor {
     logs: Logs,
     cpus: Vec<usize>,
     checker: Option<Checker>,
+    /// A reload that is not announced yet.
+    news: Option<News>,
     /// Another reload was asked for while one was under way.
     again: bool,
     origins: Option<i32>,
@@ -105,6 +108,7 @@ impl Supervisor {
             logs: Logs::default(),
             cpus: process::allowed_cpus()?,
             checker: None,
+            news: None,
             again: false,
             origins: None,
             starter,
@@ -145,7 +149,8 @@ impl Supervisor {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        let due = [self.fleet.deadline(), self.checker.as_ref().and_then(Checker::deadline)];
+        let checked = self.checker.as_ref().and_then(Checker::deadline);
+        let due = [self.fleet.deadline(), checked, self.news.as_ref().map(News::deadline)];
         let wait_ms = due.into_iter().flatten().min().map(|at| at.saturating_sub(now()));
         let orders =
             self.children.iter().filter_map(|child| Some((Watch::Orders(child.slot), child.orders()?)));
@@ -175,6 +180,7 @@ impl Supervisor {
         self.actions.extend(out);
         self.take_verdict();
         self.carry_out();
+        self.announce(now);
         Ok(())
     }
 
@@ -205,6 +211,7 @@ impl Supervisor {
                 self.children.order_workers(CHANGED);
             }
             Message::Changed => {}
+            Message::Left => self.has_left(slot),
         }
     }
 
@@ -222,6 +229,7 @@ impl Supervisor {
                 self.on_message(child.slot, message);
             }
             self.setup.rows.segment().fleet().ended(child.slot);
+            self.has_left(child.slot);
             self.tell_fleet(Event::Exited(child.slot, child.epitaph(ended.how)));
         }
     }
@@ -305,7 +313,7 @@ impl Supervisor {
             }
         };
         segment.fleet().set_pid(slot, pid as u32);
-        Ok(Child::new(slot, role, pid, ours))
+        Ok(Child::new(slot, number, role, pid, ours))
     }
 }
 

@@ -1,10 +1,9 @@
 //! A connection from a client: between requests it is this and nothing more.
 
 use crate::Peer;
-use crate::core::{Cause, Core, Role};
+use crate::core::{Cause, Core, Receiving, Role};
 use crate::effect::{Close, Effects};
 use crate::event::Tick;
-use crate::flow::closing::Closing;
 use crate::flow::exchange::Side;
 use crate::secure::Secure;
 use ounce_mem::Key;
@@ -110,15 +109,22 @@ impl Core<'_> {
         let limit = self.plan.listeners[client.listener as usize].client_ms * 1000;
         let partial = client.since_us != 0;
         match cause {
-            Cause::Bytes => self.receive(key, tick, fx),
-            Cause::Eof => self.end_client(key, End::Flush, tick, fx),
+            Cause::Bytes | Cause::Eof => self.receive(key, tick, fx),
             Cause::Failed(_) => self.end_client(key, End::Abort, tick, fx),
             Cause::Expired => {
                 let owed = self.sockets.get(key).map_or(0, |socket| socket.owed);
                 let end = if owed > 0 { End::Abort } else { End::Flush };
                 self.end_client(key, end, tick, fx);
             }
-            Cause::Sent if !partial => self.due(key, tick.mono_us + limit, fx),
+            Cause::Sent => {
+                if !partial {
+                    self.due(key, tick.mono_us + limit, fx);
+                }
+                // What it has sent may have waited for it to read.
+                if self.sockets.get(key).is_some_and(|socket| socket.receiving != Receiving::On) {
+                    self.receive(key, tick, fx);
+                }
+            }
             _ => {}
         }
     }
@@ -132,17 +138,11 @@ impl Core<'_> {
             self.close_upstream(pinned, Close::Flush, fx);
         }
         self.client_left();
+        let patience_us = self.plan.listeners[listener].client_ms * 1000;
         match end {
             End::Abort => self.close(key, Close::Abort, fx),
-            End::Linger => self.linger(key, tick, fx),
-            End::Flush => {
-                self.close(key, Close::Flush, fx);
-                let patience_us = self.plan.listeners[listener].client_ms * 1000;
-                if let Some(socket) = self.sockets.get_mut(key).filter(|socket| socket.owed > 0) {
-                    socket.role = Role::Closing(Closing::Told { patience_us });
-                    self.due(key, tick.mono_us + patience_us, fx);
-                }
-            }
+            End::Linger => self.linger(key, patience_us, tick, fx),
+            End::Flush => self.close_flushed(key, patience_us, tick, fx),
         }
     }
 }

@@ -11,7 +11,12 @@ use ounce_mem::Key;
 pub(crate) enum Closing {
     /// Our side is shut; what the peer still sends is read and dropped, so that the kernel does not answer it with a
     /// reset that could overtake our last bytes (RFC 9112 9.6).
-    Lingering { dropped: u64 },
+    Lingering {
+        /// Bytes read so far.
+        dropped: u64,
+        /// How long it may take none of our last bytes, in microseconds.
+        patience_us: u64,
+    },
     /// The engine was told to close; a deadline guards against a peer that does not take its last bytes.
     Told {
         /// How long it may take nothing, in microseconds.
@@ -29,31 +34,49 @@ impl Core<'_> {
         fx.push(Effect::Close { socket: key, how });
     }
 
-    /// Closes a socket once the peer has had the chance to read what we sent last.
-    pub(crate) fn linger(&mut self, key: Key, tick: Tick, fx: &mut Effects) {
+    /// Closes a socket when the peer has taken our last bytes, or has taken nothing for `patience_us`.
+    pub(crate) fn close_flushed(&mut self, key: Key, patience_us: u64, tick: Tick, fx: &mut Effects) {
+        self.close(key, Close::Flush, fx);
+        if let Some(socket) = self.sockets.get_mut(key).filter(|socket| socket.owed > 0) {
+            socket.role = Role::Closing(Closing::Told { patience_us });
+            self.due(key, tick.mono_us + patience_us, fx);
+        }
+    }
+
+    /// Closes a socket once the peer has had the chance to read what we sent last. It may take its time to take that,
+    /// `patience_us` each time; lingering itself begins behind it.
+    pub(crate) fn linger(&mut self, key: Key, patience_us: u64, tick: Tick, fx: &mut Effects) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         if socket.eof {
-            return self.close(key, Close::Flush, fx);
+            return self.close_flushed(key, patience_us, tick, fx);
         }
-        socket.role = Role::Closing(Closing::Lingering { dropped: 0 });
+        socket.role = Role::Closing(Closing::Lingering { dropped: 0, patience_us });
         socket.input.clear();
+        let wait = if socket.owed > 0 { patience_us } else { limits::LINGER_US };
         fx.push(Effect::ShutdownWrite { socket: key });
         self.receive_from(key, fx);
-        self.due(key, tick.mono_us + limits::LINGER_US, fx);
+        self.due(key, tick.mono_us + wait, fx);
     }
 
     pub(crate) fn on_closing(&mut self, key: Key, cause: Cause, tick: Tick, fx: &mut Effects) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let Role::Closing(closing) = &mut socket.role else { return };
         match (closing, cause) {
-            (Closing::Lingering { dropped }, Cause::Bytes) => {
+            (Closing::Lingering { dropped, .. }, Cause::Bytes) => {
                 *dropped += socket.input.bytes() as u64;
                 socket.input.clear();
                 if *dropped > limits::LINGER_BYTES {
                     self.close(key, Close::Abort, fx);
                 }
             }
-            (Closing::Lingering { .. }, Cause::Eof) => self.close(key, Close::Flush, fx),
+            (Closing::Lingering { patience_us, .. }, Cause::Eof) => {
+                let patience_us = *patience_us;
+                self.close_flushed(key, patience_us, tick, fx);
+            }
+            (Closing::Lingering { patience_us, .. }, Cause::Sent) => {
+                let wait = if socket.owed > 0 { *patience_us } else { limits::LINGER_US };
+                self.due(key, tick.mono_us + wait, fx);
+            }
             (Closing::Lingering { .. }, Cause::Failed(_) | Cause::Expired) => {
                 self.close(key, Close::Abort, fx);
             }

@@ -74,6 +74,24 @@ pub(crate) enum Side {
     Upstream,
 }
 
+impl Side {
+    /// What counts the bytes that come from it.
+    pub(crate) fn bytes_in(self) -> Counter {
+        match self {
+            Side::Client => Counter::BytesClientIn,
+            Side::Upstream => Counter::BytesBackendIn,
+        }
+    }
+
+    /// What counts the bytes that it takes.
+    pub(crate) fn bytes_out(self) -> Counter {
+        match self {
+            Side::Client => Counter::BytesClientOut,
+            Side::Upstream => Counter::BytesBackendOut,
+        }
+    }
+}
+
 /// One request and its response. Recycled: its vectors keep their memory from request to request.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -105,6 +123,8 @@ pub(crate) struct Exchange {
     pub(crate) sent: bool,
     /// A byte of the final response was given out for sending to the client.
     pub(crate) answered: bool,
+    /// The final response is the backend's, and not one of our own.
+    pub(crate) relayed: bool,
     /// Interim responses so far.
     pub(crate) interim: u8,
     /// How much of an incomplete response head has been searched for its end.
@@ -146,6 +166,7 @@ impl Exchange {
             reused: false,
             sent: false,
             answered: false,
+            relayed: false,
             interim: 0,
             scanned: 0,
             invited: false,
@@ -225,7 +246,14 @@ impl Core<'_> {
     fn drive(&mut self, x: &mut Exchange, side: Side, cause: Cause, tick: Tick, fx: &mut Effects) {
         match (side, cause) {
             (Side::Upstream, Cause::Connected) => self.connected(x, tick, fx),
-            (Side::Upstream, Cause::Failed(fault)) => self.upstream_failed(x, fault, tick, fx),
+            (Side::Upstream, Cause::Failed(fault)) => {
+                // What it said before is still to be passed on, and may be all that was to be said.
+                let unread = x.upstream.and_then(|key| self.sockets.get(key));
+                if x.step == Step::Relay && unread.is_some_and(|socket| !socket.input.is_empty()) {
+                    return self.download(x, tick, fx);
+                }
+                self.upstream_failed(x, fault, tick, fx);
+            }
             (Side::Client, Cause::Failed(_)) => self.abandon(x, tick, fx),
             (_, Cause::Expired) => self.expired(x, side, tick, fx),
             (Side::Upstream, Cause::Bytes | Cause::Eof) => {
@@ -238,7 +266,10 @@ impl Core<'_> {
                 self.upload(x, tick, fx);
             }
             (Side::Client, Cause::Bytes | Cause::Eof) => {
-                self.progress(x, side, tick, fx);
+                // What nobody waits for yet (a request sent ahead, a body that has no backend) prolongs no wait.
+                if x.sent && !x.up.is_done() {
+                    self.progress(x, side, tick, fx);
+                }
                 self.upload(x, tick, fx);
             }
             (Side::Client, Cause::Paused) => self.upload(x, tick, fx),
@@ -348,9 +379,10 @@ impl Core<'_> {
             Side::Upstream => &mut x.down,
         };
         stream.splicing = false;
+        stream.copied |= end == SpliceEnd::NotBegun;
         let other = if from == Side::Client { Side::Upstream } else { Side::Client };
         let (broken, fault) = match end {
-            SpliceEnd::Complete => (None, Fault::Reset),
+            SpliceEnd::Complete | SpliceEnd::NotBegun => (None, Fault::Reset),
             SpliceEnd::SourceEnded => {
                 let key = if from == Side::Client { Some(x.client) } else { x.upstream };
                 if let Some(socket) = key.and_then(|key| self.sockets.get_mut(key)) {
@@ -398,6 +430,7 @@ impl Core<'_> {
         x.down = Stream::default();
         x.sent = false;
         x.interim = 0;
+        x.scanned = 0;
         x.step(Step::Pick);
         self.pick(x, tick, fx);
     }

@@ -60,7 +60,9 @@ impl Core<'_> {
         x.answered = true;
         self.send(x.client, Buf::heap_from(reply.bytes(head_only)), fx);
         let unread = self.sockets.get(x.client).is_some_and(|socket| !socket.input.is_empty());
-        let end = if unread || !x.up.is_done() { End::Linger } else { End::Flush };
+        // One that did not mean to end here may be sending its next request now.
+        let announced = x.request.must_close();
+        let end = if unread || !x.up.is_done() || !announced { End::Linger } else { End::Flush };
         self.conclude(x, Some(end), tick, fx);
     }
 }

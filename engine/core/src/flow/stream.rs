@@ -32,6 +32,8 @@ pub(crate) struct Stream {
     pub(crate) begun: bool,
     /// Body bytes taken from the source, framing left out.
     pub(crate) taken: u64,
+    /// The kernel has no pipe for it: its bytes are received and sent.
+    pub(crate) copied: bool,
     /// The kernel moves the bytes at present.
     pub(crate) splicing: bool,
     /// While splicing: the sink takes no more at present.
@@ -55,6 +57,7 @@ impl Stream {
             held: None,
             begun: false,
             taken: 0,
+            copied: false,
             splicing: false,
             sink_full: false,
         }

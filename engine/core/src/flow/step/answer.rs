@@ -101,6 +101,8 @@ impl Core<'_> {
         // its connection.
         let old = x.request.version == Version::H10;
         let outer = match framing {
+            // RFC 9110 9.3.6: behind an accepted CONNECT there are no messages.
+            _ if tunnel => Framing::None,
             Framing::Chunked if old => Framing::UntilClose,
             Framing::UntilClose if !old => Framing::Chunked,
             framing => framing,
@@ -117,6 +119,7 @@ impl Core<'_> {
         let head = self.write_head(x, bytes, &plan);
         x.record.answered(Version::H11, x.response.status, x.response.reason.of(bytes));
         x.answered = true;
+        x.relayed = true;
         x.down = Stream::new(Body::of(framing));
         x.down.rechunk = outer == Framing::Chunked;
         x.down.held = Some(head);
@@ -134,7 +137,7 @@ impl Core<'_> {
     fn learn(&self, x: &Exchange, bytes: &[u8], tick: Tick) {
         let (Some(service), Some(backend)) = (x.service, x.backend) else { return };
         let service = self.plan.service(service);
-        let created = session::learn_from(
+        session::learn_from(
             self.plan,
             service,
             self.segment,
@@ -144,7 +147,6 @@ impl Core<'_> {
             tick.mono_ms(),
             self.owner,
         );
-        self.counters.add(Counter::SessionsCreated, u64::from(created));
     }
 
     fn write_head(&self, x: &Exchange, bytes: &[u8], plan: &ResponsePlan) -> Buf {

@@ -81,7 +81,13 @@ impl Core<'_> {
                 write::request(&mut out, &x.head, &x.request, &plan, &mut write::keep, |_| {})
             } else {
                 let mut edit = |line: Line<'_>| match &destination {
-                    Some(value) if line.known == Known::Destination => Edit::Value(value),
+                    // The rules see it as the backend will.
+                    Some(value) if line.known == Known::Destination => {
+                        match rewriter.edit(Line { value, ..line }) {
+                            Edit::Keep => Edit::Value(value),
+                            edit => edit,
+                        }
+                    }
                     _ => match (rewriter.edit(line), server_name) {
                         (Edit::Keep, Some(name)) if line.known == Known::Host => Edit::Value(name),
                         (edit, _) => edit,

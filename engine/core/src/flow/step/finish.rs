@@ -54,9 +54,11 @@ impl Core<'_> {
         };
         let backend = up.backend;
         up.exchange = None;
-        up.pinned = x.pin;
+        // Once it has carried credentials it always will: later requests of their owner need not repeat them.
+        up.pinned |= x.pin;
+        let pinned = up.pinned;
         self.counters.add(Counter::BackendIdle, 1);
-        let kept = if x.pin {
+        let kept = if pinned {
             self.pin(x.client, key)
         } else {
             let sockets = &self.sockets;
@@ -87,7 +89,7 @@ impl Core<'_> {
             self.counters.add(counter, 1);
         }
         let elapsed_us = tick.mono_us.saturating_sub(x.started.mono_us);
-        if let Some(backend) = x.backend.filter(|_| x.answered) {
+        if let Some(backend) = x.backend.filter(|_| x.relayed) {
             let backend = self.plan.backend(backend);
             if matches!(backend.kind, BackendKind::Server { .. }) {
                 self.segment.backends().answered(

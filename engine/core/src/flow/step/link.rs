@@ -7,6 +7,7 @@ use crate::event::Tick;
 use crate::fault::Fault;
 use crate::flow::exchange::{Exchange, Side, Step};
 use crate::flow::upstream::Upstream;
+use crate::observe::problem;
 use crate::route::BackendIx;
 use ounce_mem::{BackendId, Counter, Key};
 
@@ -88,8 +89,10 @@ impl Core<'_> {
         let Some(backend) = x.backend else { return };
         self.counters.add(Counter::BackendConnectFailures, 1);
         self.problem(x, 503, fault.text(), fx);
-        if fault.blames_backend() {
-            balance::connect_failed(self.plan, self.segment, backend, tick.mono_ms());
+        if fault.blames_backend() && balance::connect_failed(self.plan, self.segment, backend, tick.mono_ms())
+        {
+            let name = &self.plan.backend(backend).name;
+            problem::notice(self.id, &format!("backend {name} is dead: {}", fault.text()), &mut fx.problems);
         }
         self.mark_tried(x, backend);
         self.drop_upstream(x, Close::Abort, fx);

@@ -21,14 +21,21 @@ impl Core<'_> {
     pub(crate) fn receive(&mut self, key: Key, tick: Tick, fx: &mut Effects) {
         let Some(client) = self.client(key) else { return };
         let listener = &self.plan.listeners[client.listener as usize];
-        let scanned = client.scanned as usize;
+        let mut scanned = client.scanned as usize;
+        let owed_max = self.owed_max();
         let Some(socket) = self.sockets.get_mut(key) else { return };
+        // A client that asks and does not read waits, or its answers would pile up here.
+        if socket.owed >= owed_max {
+            return self.pause(key, fx);
+        }
         let eof = socket.eof;
         let Some(mut whole) = socket.input.gather() else {
             return self.between_requests(key, eof, tick, fx);
         };
-        if scanned == 0 {
-            let empty = parse::skip_empty_lines(&whole);
+        // Also behind a part that was there before: that may have been the CR of an empty line.
+        let empty = parse::skip_empty_lines(&whole);
+        if empty > 0 {
+            scanned = 0;
             if empty > limits::EMPTY_LINES_MAX {
                 socket.input.unpop(whole);
                 return self.refuse(key, 400, "too many empty lines", tick, fx);
@@ -40,11 +47,18 @@ impl Core<'_> {
         }
         match parse::head_end(&whole, scanned) {
             Some(len) => {
-                if whole.len() > len {
+                // The smaller part is copied.
+                let head = if whole.len() - len > len {
+                    let head = Buf::heap_from(&whole[..len]);
+                    whole.advance(len);
+                    socket.input.unpop(whole);
+                    head
+                } else {
                     let rest = whole.split_off(len);
                     socket.input.unpop(rest);
-                }
-                self.begin(key, whole, tick, fx);
+                    whole
+                };
+                self.begin(key, head, tick, fx);
             }
             None => {
                 let fault = parse::partial_fault(&whole, listener.line_max);

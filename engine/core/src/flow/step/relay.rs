@@ -28,7 +28,8 @@ enum Pumped {
 impl Core<'_> {
     /// Moves the request body on.
     pub(crate) fn upload(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
-        let Some(upstream) = x.upstream.filter(|_| x.sent) else {
+        let takes = |key: &Key| self.sockets.get(*key).is_some_and(|socket| !socket.failed);
+        let Some(upstream) = x.upstream.filter(takes).filter(|_| x.sent) else {
             return self.hold_client(x, fx);
         };
         let was_done = x.up.is_done();
@@ -126,6 +127,10 @@ impl Core<'_> {
                 self.end_of_source(stream, to, fx);
                 continue;
             }
+            if source.failed {
+                self.flush(stream, to, fx);
+                return Pumped::Short;
+            }
             self.flush(stream, to, fx);
             self.ask_for_more(stream, from, to, fx);
             return Pumped::Waiting;
@@ -135,6 +140,7 @@ impl Core<'_> {
     /// Receives more, or lets the kernel move the rest when there is enough of it.
     fn ask_for_more(&mut self, stream: &mut Stream, from: Key, to: Key, fx: &mut Effects) {
         let max = match stream.body {
+            _ if stream.copied => return self.receive_from(from, fx),
             Body::Length(left) if left >= limits::SPLICE_MIN && stream.taken > 0 => left,
             Body::UntilEof if !stream.rechunk && stream.taken >= limits::SPLICE_MIN => u64::MAX,
             _ => return self.receive_from(from, fx),
@@ -251,12 +257,9 @@ impl Core<'_> {
 
     /// Books spliced bytes where received and sent ones are booked.
     pub(crate) fn count_moved(&self, from: Side, bytes: u64) {
-        let (read, written) = match from {
-            Side::Client => (Counter::BytesClientIn, Counter::BytesBackendOut),
-            Side::Upstream => (Counter::BytesBackendIn, Counter::BytesClientOut),
-        };
-        self.counters.add(read, bytes);
-        self.counters.add(written, bytes);
+        let to = if from == Side::Client { Side::Upstream } else { Side::Client };
+        self.counters.add(from.bytes_in(), bytes);
+        self.counters.add(to.bytes_out(), bytes);
     }
 }
 

@@ -1,0 +1,11 @@
+//! The life of connections and requests, played to the core event by event: no kernel, no clock, no network.
+
+mod bodies;
+mod deadlines;
+mod failures;
+mod limits;
+mod messages;
+mod parking;
+mod sessions;
+mod tunnels;
+mod world;

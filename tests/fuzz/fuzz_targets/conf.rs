@@ -1,0 +1,5 @@
+//! libFuzzer on configurations: see `ounce_tests::targets`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ounce_tests::targets::conf(bytes));

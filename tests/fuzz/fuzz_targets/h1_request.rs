@@ -1,0 +1,5 @@
+//! libFuzzer on request heads: see `ounce_tests::targets`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ounce_tests::targets::request(bytes));
