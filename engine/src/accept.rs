@@ -183,6 +183,10 @@ impl<R: Ring> Worker<'_, R> {
 
     /// All places are taken: further clients wait in the kernel's queue.
     fn pause_accepting(&mut self) {
+        // What was on its way by then brings us here again.
+        if self.accepting.sockets.iter().all(|socket| socket.state != State::On) {
+            return;
+        }
         self.counters.add(Counter::AcceptPauses, 1);
         for socket in &mut self.accepting.sockets {
             if socket.state == State::On {

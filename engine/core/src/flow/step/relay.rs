@@ -244,7 +244,7 @@ impl Core<'_> {
     pub(crate) fn cut_short(&mut self, x: &mut Exchange, why: &str, tick: Tick, fx: &mut Effects) {
         self.problem(x, x.record.status, why, fx);
         // Where the end of the connection is the end of the body, only a reset tells a cut from an end.
-        let end = if x.until_close { End::Abort } else { End::Flush };
+        let end = if x.until_close || x.step == Step::Tunnel { End::Abort } else { End::Flush };
         self.drop_upstream(x, Close::Abort, fx);
         self.conclude(x, Some(end), tick, fx);
     }
