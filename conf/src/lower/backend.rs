@@ -209,7 +209,16 @@ impl Lowering<'_> {
             self.server_address(address, port, family, if ahead.tls.is_some() { 443 } else { 80 })?;
         let server = Server { address, timeout, ws_timeout, connect_timeout };
         let label = statement.text(0).map(str::to_owned);
-        Some((Backend { label, kind: BackendKind::Server(server), priority, disabled }, ahead))
+        Some((
+            Backend {
+                label,
+                kind: BackendKind::Server(server),
+                priority,
+                disabled,
+                locus: self.locus(statement),
+            },
+            ahead,
+        ))
     }
 
     fn server_address(
@@ -277,7 +286,13 @@ impl Lowering<'_> {
         }
         let url = self.expansions(url, place)?;
         let kind = BackendKind::Redirect { code, url };
-        Some(Backend { label: None, kind, priority: PRIORITY_OWN, disabled: false })
+        Some(Backend {
+            label: None,
+            kind,
+            priority: PRIORITY_OWN,
+            disabled: false,
+            locus: self.locus(statement),
+        })
     }
 
     /// `Error` of a service.
@@ -288,7 +303,13 @@ impl Lowering<'_> {
             None => None,
         };
         let kind = BackendKind::Error { code, page };
-        Some(Backend { label: None, kind, priority: PRIORITY_OWN, disabled: false })
+        Some(Backend {
+            label: None,
+            kind,
+            priority: PRIORITY_OWN,
+            disabled: false,
+            locus: self.locus(statement),
+        })
     }
 }
 
@@ -318,7 +339,13 @@ fn stand_in() -> Backend {
         ws_timeout: Duration::ZERO,
         connect_timeout: Duration::ZERO,
     };
-    Backend { label: None, kind: BackendKind::Server(server), priority: PRIORITY, disabled: true }
+    Backend {
+        label: None,
+        kind: BackendKind::Server(server),
+        priority: PRIORITY,
+        disabled: true,
+        locus: String::new(),
+    }
 }
 
 #[cfg(test)]
