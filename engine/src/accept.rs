@@ -79,6 +79,19 @@ impl<R: Ring> Worker<'_, R> {
         self.resume_accepting();
     }
 
+    /// Ends each accept so that it starts anew and looks into its queue.
+    ///
+    /// The kernel wakes one waiter for each connection. One that it woke in the moment in which it was being cancelled,
+    /// in a process that drains or dies, takes nothing, and nobody else is woken: the connection would wait for the next.
+    pub(crate) fn accept_anew(&mut self) {
+        for socket in &mut self.accepting.sockets {
+            if socket.state == State::On {
+                socket.state = State::Stopping;
+            }
+        }
+        self.cancel_stopping();
+    }
+
     pub(crate) fn stop_accepting(&mut self) {
         self.accepting.over = true;
         self.accepting.rest_until_us = None;
