@@ -75,6 +75,7 @@ mod tree;
 
 pub use diag::{Diagnostic, Level, Note, Place, Position};
 pub use grammar::help_directives;
+pub use lower::built_in_log_format;
 
 use diag::{Findings, Problem};
 use model::{Ahead, Config, Pattern};
@@ -186,7 +187,7 @@ fn read(
     let mut findings = Findings::default();
     let base = options.include_dir.clone().unwrap_or(base);
     let tree = parse::parse(&mut sources, file, base, options.warn_deprecated, &mut findings);
-    let (config, ahead, names) = lower::lower(&tree, options, unserved, &mut findings);
+    let (config, ahead, names) = lower::lower(&tree, &sources, options, unserved, &mut findings);
     let failed = findings.errors() > 0;
     let diagnostics = findings.resolve(&sources);
     if failed { Err(diagnostics) } else { Ok(Loaded { config, ahead, warnings: diagnostics, names }) }

@@ -80,6 +80,19 @@ impl<R: Ring> Worker<'_, R> {
         self.resume_accepting();
     }
 
+    /// Ends each accept so that it starts anew and looks into its queue.
+    ///
+    /// The kernel wakes one waiter for each connection. One that it woke in the moment in which it was being cancelled,
+    /// in a process that drains or dies, takes nothing, and nobody else is woken: the connection would wait for the next.
+    pub(crate) fn accept_anew(&mut self) {
+        for socket in &mut self.accepting.sockets {
+            if socket.state == State::On {
+                socket.state = State::Stopping;
+            }
+        }
+        self.cancel_stopping();
+    }
+
     pub(crate) fn stop_accepting(&mut self) {
         self.accepting.over = true;
         self.accepting.rest_until_us = None;
@@ -198,6 +211,10 @@ impl<R: Ring> Worker<'_, R> {
 
     /// All places are taken: further clients wait in the kernel's queue.
     fn pause_accepting(&mut self) {
+        // What was on its way by then brings us here again.
+        if self.accepting.sockets.iter().all(|socket| socket.state != State::On) {
+            return;
+        }
         self.counters.add(Counter::AcceptPauses, 1);
         for socket in &mut self.accepting.sockets {
             if socket.state == State::On {

@@ -119,8 +119,7 @@ impl<R: Ring> Worker<'_, R> {
 
     /// Tells the core what TLS makes of what came in.
     fn unseal(&mut self, key: Key) {
-        loop {
-            let Some(socket) = self.socket(key).filter(|socket| socket.closing.is_none()) else { break };
+        while let Some(socket) = self.socket(key).filter(|socket| socket.closing.is_none()) {
             let Some(tls) = &mut socket.tls else { break };
             match tls.pull() {
                 Pulled::Nothing => break,

@@ -9,6 +9,8 @@ pub enum Order {
     Stop,
     /// A listener, service or backend was switched on or off.
     Changed,
+    /// Another process has stopped accepting from the sockets of this one: look into their queues.
+    Accept,
 }
 
 /// What a worker says once it serves.
@@ -25,6 +27,7 @@ impl Order {
             b'D' => Some(Order::Drain),
             b'S' => Some(Order::Stop),
             b'C' => Some(Order::Changed),
+            b'A' => Some(Order::Accept),
             _ => None,
         }
     }
@@ -36,6 +39,7 @@ impl Order {
             Order::Drain => b'D',
             Order::Stop => b'S',
             Order::Changed => b'C',
+            Order::Accept => b'A',
         }
     }
 }

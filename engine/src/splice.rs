@@ -51,6 +51,19 @@ enum Round {
     End(SpliceEnd),
 }
 
+impl Splice {
+    /// What to wait for after a round.
+    fn held_up(&self, round: &Round) -> (Key, u8) {
+        match round {
+            Round::AwaitSink => (self.to, op::SINK),
+            // The others first. A source may have no more to give when the pipe still has: then only the sink can wake
+            // us up.
+            Round::Again if self.held > 0 => (self.to, op::SINK),
+            _ => (self.from, op::SOURCE),
+        }
+    }
+}
+
 impl<R: Ring> Worker<'_, R> {
     pub(crate) fn start_splice(&mut self, from: Key, to: Key, max: u64) {
         let Some(pipe) = self.take_pipe() else {
@@ -134,21 +147,20 @@ impl<R: Ring> Worker<'_, R> {
                 break;
             }
         }
-        let (from, to) = (splice.from, splice.to);
+        let from = splice.from;
         let sink_full = matches!(round, Round::AwaitSink);
         if moved > 0 || sink_full != splice.sink_full {
             splice.sink_full = sink_full;
             self.pending.push_back((from, Event::Spliced { bytes: moved, sink_full }));
         }
+        let held_up = splice.held_up(&round);
         self.splices[index as usize] = Some(splice);
-        match round {
-            // The others first; the source or the pipe has more, so this poll ends at once.
-            Round::Again | Round::AwaitSource => self.await_side(index, from, op::SOURCE),
-            Round::AwaitSink => self.await_side(index, to, op::SINK),
-            Round::End(end) => {
+        match (round, held_up) {
+            (Round::End(end), _) => {
                 self.end_splice(index);
                 self.pending.push_back((from, Event::SpliceEnded(end)));
             }
+            (_, (key, op)) => self.await_side(index, key, op),
         }
     }
 
@@ -235,5 +247,35 @@ impl<R: Ring> Worker<'_, R> {
             self.ring.close(splice.pipe.read, false);
             self.ring.close(splice.pipe.write, false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ounce_sys::ring::Fd;
+
+    /// A turn may end with bytes in the pipe and nothing more to come: the source would never wake us up.
+    #[test]
+    fn bytes_in_the_pipe_wait_for_the_sink() {
+        let key = |index| Key { index, generation: 1 };
+        let pipe = Pipe { read: Fd(1), write: Fd(2), capacity: 65536 };
+        let (from, to) = (key(1), key(2));
+        let mut splice = Splice {
+            from,
+            to,
+            pipe,
+            held: 100,
+            left: 0,
+            source_ended: false,
+            polling: None,
+            sink_full: false,
+            abandoned: false,
+        };
+        assert_eq!(splice.held_up(&Round::Again), (to, op::SINK));
+        assert_eq!(splice.held_up(&Round::AwaitSink), (to, op::SINK));
+        (splice.held, splice.left) = (0, 100);
+        assert_eq!(splice.held_up(&Round::Again), (from, op::SOURCE));
+        assert_eq!(splice.held_up(&Round::AwaitSource), (from, op::SOURCE));
     }
 }

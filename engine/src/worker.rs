@@ -250,6 +250,7 @@ impl<'p, R: Ring> Worker<'p, R> {
                 self.carry_out();
             }
             Order::Changed => self.look_at_switches(),
+            Order::Accept => self.accept_anew(),
             Order::Drain | Order::Stop => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Rows about logs.
 
-use super::{GLOBAL, Kind, Repeat, Row, SERVICE, Scope};
-use super::{many, one, row};
+use super::{GLOBAL, Kind, Repeat, Row, SERVICE, Scope, Switch};
+use super::{many, one, optional, row};
 
 pub(super) const ROWS: &[Row] = &[
     row("LogFacility", GLOBAL, "syslog facility, or - for standard output and error (daemon)")
@@ -12,19 +12,24 @@ pub(super) const ROWS: &[Row] = &[
         "format of request lines, 0 (none) to 5 (1)",
     )
     .takes(&[one(Kind::LogFormat, "format")]),
-    row("LogFormat", GLOBAL, "a request log format with a name")
+    row("LogFormat", GLOBAL, "a request log format with a name; -json makes an object of it")
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "format")])
-        .repeat(Repeat::Many)
-        .ahead(),
-    row("LogTag", GLOBAL, "tag of syslog lines (the program's name)")
+        .switches(&[Switch::Json])
+        .repeat(Repeat::Many),
+    row("LogTag", GLOBAL, "tag of syslog messages (the program's name)")
         .takes(&[one(Kind::Text, "tag")])
+        .ahead(),
+    row("LogFile", GLOBAL, "log to a file, problems to another if one is named; USR1 reopens")
+        .takes(&[one(Kind::File, "file"), optional(Kind::File, "file for problems")])
+        .ahead(),
+    row("LogServer", GLOBAL, "where syslog messages go: udp://HOST:PORT, tcp://HOST:PORT, unix:PATH")
+        .takes(&[one(Kind::Text, "place"), optional(Kind::Word(&["rfc3164", "rfc5424"]), "syntax")])
         .ahead(),
     row("LogSuppress", SERVICE, "log no requests that were answered with these classes of status")
         .takes(&[many(
             Kind::Word(&["all", "info", "1", "success", "2", "redirect", "3", "clterr", "4", "srverr", "5"]),
             "class",
         )])
-        .repeat(Repeat::Many)
-        .ahead(),
+        .repeat(Repeat::Many),
     row("Anonymise", GLOBAL, "log the last octet or group of client addresses as 0").also(&["Anonymize"]),
 ];

@@ -237,6 +237,7 @@ pub(crate) enum Switch {
     CipherList,
     CipherSuites,
     Watcher,
+    Json,
 }
 
 impl Switch {
@@ -262,6 +263,7 @@ impl Switch {
             Switch::CipherList => &["-cipherlist"],
             Switch::CipherSuites => &["-ciphersuites"],
             Switch::Watcher => &["-watcher", "-worker"],
+            Switch::Json => &["-json"],
         }
     }
 

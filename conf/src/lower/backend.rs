@@ -189,7 +189,8 @@ impl Lowering<'_> {
         let address = self.server_address(address, port, family, if tls.is_some() { 443 } else { 80 })?;
         let server = Server { address, timeout, ws_timeout, connect_timeout, tls, server_name };
         let label = statement.text(0).map(str::to_owned);
-        Some(Backend { label, kind: BackendKind::Server(server), priority, disabled })
+        let kind = BackendKind::Server(server);
+        Some(Backend { label, kind, priority, disabled, locus: self.locus(statement) })
     }
 
     fn server_address(
@@ -257,7 +258,13 @@ impl Lowering<'_> {
         }
         let url = self.expansions(url, place)?;
         let kind = BackendKind::Redirect { code, url };
-        Some(Backend { label: None, kind, priority: PRIORITY_OWN, disabled: false })
+        Some(Backend {
+            label: None,
+            kind,
+            priority: PRIORITY_OWN,
+            disabled: false,
+            locus: self.locus(statement),
+        })
     }
 
     /// `Error` of a service.
@@ -268,7 +275,13 @@ impl Lowering<'_> {
             None => None,
         };
         let kind = BackendKind::Error { code, page };
-        Some(Backend { label: None, kind, priority: PRIORITY_OWN, disabled: false })
+        Some(Backend {
+            label: None,
+            kind,
+            priority: PRIORITY_OWN,
+            disabled: false,
+            locus: self.locus(statement),
+        })
     }
 }
 
@@ -300,7 +313,13 @@ fn stand_in() -> Backend {
         tls: None,
         server_name: None,
     };
-    Backend { label: None, kind: BackendKind::Server(server), priority: PRIORITY, disabled: true }
+    Backend {
+        label: None,
+        kind: BackendKind::Server(server),
+        priority: PRIORITY,
+        disabled: true,
+        locus: String::new(),
+    }
 }
 
 #[cfg(test)]

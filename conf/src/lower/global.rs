@@ -1,9 +1,9 @@
 //! The global scope.
 
 use super::Lowering;
-use super::log::Chosen;
+use super::log;
 use crate::diag::Problem;
-use crate::model::{Balancer, Config, Flavour, Global, HeaderOption, IoEngine, LogLevel};
+use crate::model::{Balancer, Config, Flavour, Global, HeaderOption, IoEngine};
 use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ impl Lowering<'_> {
         let mut config = Config { global: Global::default(), listeners: Vec::new(), services: Vec::new() };
         let mut listener_labels = Labels::new();
         let mut service_labels = Labels::new();
-        let mut log = Chosen { level: LogLevel::Regular, format: None };
+        let mut log_format = log::built_in(1);
         // Listeners that say nothing of their log follow the global setting wherever it stands.
         let mut follow_log_level = Vec::new();
         self.enter(tree);
@@ -46,19 +46,17 @@ impl Lowering<'_> {
                     self.ahead.tunnels.extend(tunnel);
                 }
                 "LogFormat" => self.log_format(statement),
-                "LogLevel" => log = self.log_level(statement).unwrap_or(log),
+                "LogLevel" => log_format = self.log_level(statement).unwrap_or(log_format),
                 _ if self.default(statement) || self.global_ahead(statement) => {}
                 _ => self.setting(statement, &mut config.global),
             }
         }
-        for (position, _) in follow_log_level.iter().enumerate().filter(|(_, follow)| **follow) {
-            if let Some(listener) = config.listeners.get_mut(position) {
-                listener.log_level = log.level;
-            }
-            if let Some(ahead) = self.ahead.listeners.get_mut(&position) {
-                ahead.log_format.clone_from(&log.format);
+        for (listener, follows) in config.listeners.iter_mut().zip(follow_log_level) {
+            if follows {
+                listener.log_format.clone_from(&log_format);
             }
         }
+        self.check_log_places(tree);
         self.leave();
         self.use_named_backends(&mut config);
         self.check_worker_counts(tree);
@@ -107,7 +105,6 @@ impl Lowering<'_> {
     /// A directive that is ahead of the engine; false if it is none.
     fn global_ahead(&mut self, statement: &Statement) -> bool {
         match statement.row.name {
-            "LogTag" => self.ahead.global.log_tag = statement.text(0).map(str::to_owned),
             "SSLEngine" => self.ahead.global.ssl_engine = statement.text(0).map(str::to_owned),
             "CombineHeaders" => {
                 let names = self.field_names(statement);
@@ -149,6 +146,9 @@ impl Lowering<'_> {
                     global.log_target = target;
                 }
             }
+            "LogTag" => global.log_tag = self.log_tag(statement),
+            "LogFile" => global.log_file = Self::log_file(statement),
+            "LogServer" => global.log_server = self.log_server(statement),
             "DynScale" => self.dyn_scale(statement),
             // What is left has no effect, and was warned of where it stands.
             _ => {}

@@ -3,12 +3,13 @@
 use super::Lowering;
 use super::address::Family;
 use super::global::header_option;
+use super::log;
 use super::pattern::Default;
 use super::rewrite::Rules;
 use super::tls;
 use crate::Unserved;
 use crate::diag::Problem;
-use crate::model::{AheadListener, Listen, Listener, LogLevel, Protocol, RewriteLocation};
+use crate::model::{AheadListener, Listen, Listener, Protocol, RewriteLocation};
 use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -34,7 +35,8 @@ impl Lowering<'_> {
             header_option: self.defaults.header_option,
             rewrite_location: RewriteLocation::On,
             rewrite_destination: false,
-            log_level: LogLevel::Regular,
+            log_format: log::built_in(1),
+            locus: self.locus(statement),
             services: Vec::new(),
         };
         let mut own_log_level = false;
@@ -52,8 +54,8 @@ impl Lowering<'_> {
                 }
                 "LogLevel" => {
                     own_log_level = true;
-                    if let Some(chosen) = self.log_level(inner) {
-                        (listener.log_level, ahead.log_format) = (chosen.level, chosen.format);
+                    if let Some(format) = self.log_level(inner) {
+                        listener.log_format = format;
                     }
                 }
                 "ErrorFile" | "Err400" => self.page(inner, &mut pages, &mut listener),

@@ -1,22 +1,20 @@
-//! Log formats and facilities.
+//! Log formats, and where log lines go.
 
 use super::Lowering;
-use crate::Unserved;
+use super::address::Family;
+use super::log_format::{self, BUILT_IN};
 use crate::diag::Problem;
-use crate::model::{LogFormat, LogLevel, LogTarget};
+use crate::grammar::Switch;
+use crate::model::{LogFile, LogFormat, LogLine, LogPlace, LogServer, LogTarget, SyslogSyntax};
 use crate::source::Span;
 use crate::suggest;
 use crate::tree::Statement;
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
 
-const LEVELS: [(&str, LogLevel); 6] = [
-    ("null", LogLevel::Null),
-    ("regular", LogLevel::Regular),
-    ("extended", LogLevel::Extended),
-    ("vhost_combined", LogLevel::VhostCombined),
-    ("combined", LogLevel::Combined),
-    ("detailed", LogLevel::Detailed),
-];
+/// RFC 5426 3.3.
+const SYSLOG_PORT: &str = "514";
 
 /// RFC 3164 4.1.1, by the names of syslog.conf(5).
 const FACILITIES: [(&str, u8); 20] = [
@@ -42,13 +40,11 @@ const FACILITIES: [(&str, u8); 20] = [
     ("local7", 23),
 ];
 
-/// What a `LogLevel` names.
-#[derive(Clone)]
-pub(super) struct Chosen {
-    pub(super) level: LogLevel,
-    /// In place of the built-in one.
-    pub(super) format: Option<LogFormat>,
-}
+/// Formats at most, the built-in ones among them.
+const FORMATS_MAX: usize = 32;
+
+/// Longest tag: that of an APP-NAME (RFC 5424 6.2.5).
+const TAG_MAX: usize = 48;
 
 /// Formats of the file's own.
 pub(super) struct Formats {
@@ -70,35 +66,40 @@ impl Formats {
     }
 }
 
+/// A built-in format by its number.
+pub(super) fn built_in(level: usize) -> LogFormat {
+    log_format::built_in(level).unwrap_or(LogFormat { name: String::new(), line: LogLine::Text(Vec::new()) })
+}
+
 impl Lowering<'_> {
     /// The format that a `LogLevel` names.
-    pub(super) fn log_level(&mut self, statement: &Statement) -> Option<Chosen> {
-        let built_in = |level: &LogLevel| Chosen { level: *level, format: None };
+    pub(super) fn log_level(&mut self, statement: &Statement) -> Option<LogFormat> {
         if let Some(number) = statement.number(0) {
-            return LEVELS.get(number as usize).map(|(_, level)| built_in(level));
+            return log_format::built_in(number as usize);
         }
         let name = statement.text(0)?;
-        if let Some((_, level)) = LEVELS.iter().find(|(known, _)| *known == name) {
-            return Some(built_in(level));
+        if let Some(level) = BUILT_IN.iter().position(|(known, _)| *known == name) {
+            return log_format::built_in(level);
         }
         if let Some(format) = self.log_formats.defined.iter().find(|format| format.name == name) {
-            return Some(Chosen { level: LogLevel::Null, format: Some(format.clone()) });
+            return Some(format.clone());
         }
-        // A format that is refused was reported at its own line.
-        if self.unserved == Unserved::Read || !self.log_formats.names.contains_key(name) {
-            self.unknown_format(name, statement);
-        }
+        self.unknown_format(name, statement);
         None
     }
 
     fn unknown_format(&mut self, name: &str, statement: &Statement) {
-        let names = || LEVELS.iter().map(|(name, _)| *name);
+        let names = || BUILT_IN.iter().map(|(name, _)| *name);
         let text = format!("no log format is named \"{name}\" before this line");
         let mut problem = Problem::error(statement.place(0), text);
-        problem = problem.expected(names().collect::<Vec<_>>().join(", "));
-        let own = self.log_formats.defined.iter().map(|format| format.name.as_str());
-        if let Some(near) = suggest::nearest(name, names().chain(own)) {
-            problem = problem.help(format!("did you mean \"{near}\"?"));
+        if let Some(later) = self.log_formats.names.get(name) {
+            problem = problem.note(*later, "this is where it is defined");
+        } else {
+            let own = || self.log_formats.defined.iter().map(|format| format.name.as_str());
+            problem = problem.expected(names().chain(own()).collect::<Vec<_>>().join(", "));
+            if let Some(near) = suggest::nearest(name, names().chain(own())) {
+                problem = problem.help(format!("did you mean \"{near}\"?"));
+            }
         }
         self.findings.push(problem);
     }
@@ -107,17 +108,102 @@ impl Lowering<'_> {
     pub(super) fn log_format(&mut self, statement: &Statement) {
         let (Some(name), Some(text)) = (statement.text(0), statement.text(1)) else { return };
         let first = self.log_formats.names.get(name).copied();
-        let built_in = LEVELS.iter().any(|(known, _)| *known == name);
+        let built_in = BUILT_IN.iter().any(|(known, _)| *known == name);
         if built_in || first.is_some_and(|first| first != statement.place(0)) {
             let mut problem = Problem::error(statement.place(0), format!("a second log format \"{name}\""));
-            if let Some(first) = first.filter(|_| !built_in) {
-                problem = problem.note(first, "the first one is here");
-            }
+            problem = match first.filter(|_| !built_in) {
+                Some(first) => problem.note(first, "the first one is here"),
+                None => problem.help("this one is built in"),
+            };
             self.findings.push(problem);
-        } else if let Err(reason) = check_format(text) {
-            self.error(statement.place(1), reason);
+        } else if self.log_formats.defined.len() + BUILT_IN.len() >= FORMATS_MAX {
+            let text =
+                format!("more than {FORMATS_MAX} log formats, {} built-in ones among them", BUILT_IN.len());
+            self.error(statement.place(0), text);
         } else {
-            self.log_formats.defined.push(LogFormat { name: name.to_owned(), text: text.to_owned() });
+            match log_format::parse(name, text, statement.has(Switch::Json)) {
+                Ok(format) => self.log_formats.defined.push(format),
+                Err(reason) => self.error(statement.place(1), reason),
+            }
+        }
+    }
+
+    /// `LogTag`: what stands before a colon or between blanks in messages must hold neither.
+    pub(super) fn log_tag(&mut self, statement: &Statement) -> Option<String> {
+        let tag = statement.text(0)?;
+        let sound = tag.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b':' | b'[' | b']'));
+        if tag.is_empty() || tag.len() > TAG_MAX || !sound {
+            let problem = Problem::error(statement.place(0), "this cannot be the tag of a syslog message");
+            let wanted =
+                format!("1 to {TAG_MAX} letters, digits and signs, but no colons, brackets or blanks");
+            self.findings.push(problem.expected(wanted));
+            return None;
+        }
+        Some(tag.to_owned())
+    }
+
+    /// `LogFile`.
+    pub(super) fn log_file(statement: &Statement) -> Option<LogFile> {
+        let requests = statement.file(0)?.to_owned();
+        let problems = statement.file(1).map_or_else(|| requests.clone(), Path::to_owned);
+        Some(LogFile { requests, problems })
+    }
+
+    /// `LogServer`.
+    pub(super) fn log_server(&mut self, statement: &Statement) -> Option<LogServer> {
+        let (text, place) = (statement.text(0)?, statement.place(0));
+        let network = |scheme| text.strip_prefix(scheme);
+        let place = match (network("udp://"), network("tcp://"), network("unix:")) {
+            (Some(rest), _, _) => LogPlace::Udp(self.log_address(rest, place)?),
+            (_, Some(rest), _) => LogPlace::Tcp(self.log_address(rest, place)?),
+            (_, _, Some(path)) => LogPlace::Unix(self.socket_path(path, place)),
+            _ => {
+                let problem = Problem::error(place, "this is no place of a log server");
+                self.findings.push(problem.expected("udp://HOST:PORT, tcp://HOST:PORT or unix:PATH"));
+                return None;
+            }
+        };
+        let syntax = if statement.word(1) == Some(1) { SyslogSyntax::Ietf } else { SyslogSyntax::Bsd };
+        Some(LogServer { place, syntax })
+    }
+
+    /// A host, in brackets if it is an IPv6 address, and a port, 514 without one.
+    fn log_address(&mut self, text: &str, place: Span) -> Option<SocketAddr> {
+        let bracketed = text.starts_with('[') && text.contains(']');
+        let (host, port) = match text.strip_prefix('[').and_then(|open| open.split_once(']')) {
+            Some((host, "")) => (host, SYSLOG_PORT),
+            Some((host, rest)) => (host, rest.strip_prefix(':').unwrap_or_default()),
+            None => text.rsplit_once(':').unwrap_or((text, SYSLOG_PORT)),
+        };
+        let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let port = port.and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
+        let Some(port) = port.filter(|_| !host.is_empty() && (bracketed || !host.contains([':', '['])))
+        else {
+            let problem = Problem::error(place, "this is no address of a log server");
+            self.findings.push(problem.expected("HOST:PORT, or [ADDRESS]:PORT for IPv6"));
+            return None;
+        };
+        match self.look_up(host, port, Family::Any) {
+            Ok(address) => Some(address),
+            Err(reason) => {
+                self.error(place, format!("cannot look up {host}: {reason}"));
+                None
+            }
+        }
+    }
+
+    /// Lines go to one place: two of these directives contradict each other.
+    pub(super) fn check_log_places(&mut self, tree: &[Statement]) {
+        let named = |name| super::find(tree, name).filter(|statement| statement.sound);
+        let standard = named("LogFacility").filter(|facility| facility.text(0) == Some("-"));
+        let places = [standard, named("LogFile"), named("LogServer")];
+        let mut places = places.into_iter().flatten();
+        if let Some(first) = places.next() {
+            for other in places {
+                let shown = if first.row.name == "LogFacility" { "LogFacility -" } else { first.row.name };
+                let text = format!("{} cannot stand beside {shown}", other.row.name);
+                self.findings.push(Problem::error(other.keyword, text).note(first.keyword, "which is here"));
+            }
         }
     }
 
@@ -147,88 +233,5 @@ impl Lowering<'_> {
             self.findings.push(problem);
         }
         known.map(|(_, code)| LogTarget::Syslog(*code))
-    }
-}
-
-/// Conversions without an argument, with one that may be left out, and with one that must not.
-const BARE: &str = "aABbDhHlmpPqrstTuUv";
-const OPTIONAL: &str = "tT";
-const NEEDED: [(char, &[&str]); 4] = [
-    ('i', &[]),
-    ('I', &[]),
-    ('L', &["listener", "service", "backend"]),
-    ('N', &["listener", "service", "backend"]),
-];
-const UNITS: [&str; 4] = ["f", "s", "ms", "us"];
-
-/// Checks the conversions of a format (pound.md section 12). The error is a sentence.
-fn check_format(text: &str) -> Result<(), String> {
-    if text.contains('\n') {
-        return Err("a log format is one line".to_owned());
-    }
-    let mut rest = text;
-    while let Some(at) = rest.find('%') {
-        rest = check_conversion(&rest[at + 1..])?;
-    }
-    Ok(())
-}
-
-/// Checks the conversion after a `%` and returns what follows it.
-fn check_conversion(text: &str) -> Result<&str, String> {
-    if let Some(after) = text.strip_prefix('%').or_else(|| text.strip_prefix(">s")) {
-        return Ok(after);
-    }
-    let (argument, text) = match text.strip_prefix('{') {
-        None => (None, text),
-        Some(open) => match open.split_once('}') {
-            Some((argument, after)) => (Some(argument), after),
-            None => return Err("a brace of the log format is not closed".to_owned()),
-        },
-    };
-    let Some(letter) = text.chars().next() else {
-        return Err("the log format ends within a conversion".to_owned());
-    };
-    let words = NEEDED.iter().find(|(known, _)| *known == letter).map(|(_, words)| *words);
-    let fits = match (argument, words) {
-        (None, _) => BARE.contains(letter),
-        (Some(argument), Some(words)) => {
-            !argument.is_empty() && (words.is_empty() || words.contains(&argument))
-        }
-        (Some(unit), None) if letter == 'T' => UNITS.contains(&unit),
-        (Some(_), None) => OPTIONAL.contains(letter),
-    };
-    if fits {
-        return Ok(&text[letter.len_utf8()..]);
-    }
-    Err(match argument {
-        Some(argument) => format!("%{{{argument}}}{letter} is no conversion of a log format"),
-        None => format!("%{letter} is no conversion of a log format"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_built_in_formats_are_formats() {
-        for format in [
-            "",
-            "%a %r - %>s",
-            "%a %r - %>s (%{Host}i/%{service}N -> %{backend}N) %{f}T sec",
-            r#"%v:%p %a %l %u %t "%r" %s %b "%{Referer}i" "%{User-Agent}I""#,
-            "100%% %{begin:%d/%b}t %{us}T %D %A %B %h %H %m %P %q %U %{listener}L %T",
-        ] {
-            assert_eq!(check_format(format), Ok(()), "{format}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_conversion_is_named() {
-        for format in
-            ["%", "%z", "%{Host", "%{Host}", "%i", "%{}i", "%{x}N", "%{h}T", "%{a}b", "%>r", "a\nb", "%é"]
-        {
-            assert!(check_format(format).is_err(), "{format}");
-        }
     }
 }

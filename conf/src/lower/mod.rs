@@ -12,6 +12,7 @@ mod global;
 mod header;
 mod listener;
 mod log;
+mod log_format;
 mod matching;
 mod names;
 mod originator;
@@ -20,13 +21,14 @@ mod pattern;
 mod rewrite;
 mod service;
 mod session;
+mod time_format;
 mod tls;
 mod tunnel;
 
 use crate::diag::{Findings, Problem};
 use crate::grammar::{Repeat, Row, Status};
-use crate::model::{Ahead, Balancer, Config, Flavour, HeaderOption, Listen};
-use crate::source::Span;
+use crate::model::{Ahead, Balancer, Config, Flavour, HeaderOption, Listen, LogFormat};
+use crate::source::{Sources, Span};
 use crate::tree::{Inner, Statement};
 use crate::{Names, Options, Unserved};
 use std::collections::HashMap;
@@ -35,11 +37,13 @@ use std::time::Duration;
 /// Lowers a whole tree. Also tells what is ahead of the engine, and the names that were looked up.
 pub(crate) fn lower(
     tree: &[Statement],
+    sources: &Sources,
     options: &Options,
     unserved: Unserved,
     findings: &mut Findings,
 ) -> (Config, Ahead, Names) {
     let mut lowering = Lowering {
+        sources,
         options,
         unserved,
         findings,
@@ -58,6 +62,7 @@ pub(crate) fn lower(
 }
 
 struct Lowering<'a> {
+    sources: &'a Sources,
     options: &'a Options,
     unserved: Unserved,
     findings: &'a mut Findings,
@@ -105,6 +110,11 @@ impl Default for Defaults {
 impl Lowering<'_> {
     fn error(&mut self, span: Span, text: impl Into<String>) {
         self.findings.push(Problem::error(span, text));
+    }
+
+    /// Where a statement stands, for people.
+    fn locus(&self, statement: &Statement) -> String {
+        self.sources.place(statement.keyword).locus()
     }
 
     fn warn(&mut self, span: Span, text: impl Into<String>) {
@@ -162,6 +172,11 @@ impl Lowering<'_> {
         };
         self.findings.push(problem);
     }
+}
+
+/// The built-in log format of this number, 0 to 5 (pound.md section 12).
+pub fn built_in_log_format(level: usize) -> Option<LogFormat> {
+    log_format::built_in(level)
 }
 
 /// The directive of this name in a section, whether or not its line is right.

@@ -18,6 +18,8 @@ impl Lowering<'_> {
             emergency: Vec::new(),
             session: None,
             balancer: self.defaults.balancer,
+            log_suppress: Vec::new(),
+            locus: self.locus(statement),
         };
         let mut conditions = Vec::new();
         let mut rules = Rules::default();
@@ -29,6 +31,7 @@ impl Lowering<'_> {
                 "IgnoreCase" => self.defaults.ignore_case = inner.flag(),
                 "DynScale" => self.dyn_scale(inner),
                 "Balancer" => service.balancer = super::global::balancer(inner),
+                "LogSuppress" => service.log_suppress.extend(Self::log_suppress(inner)),
                 "Session" => service.session = self.session(inner),
                 "Backend" => {
                     let backend = self.service_backend(inner, seat, service.backends.len());
@@ -61,7 +64,6 @@ impl Lowering<'_> {
     /// A directive that is ahead of the engine.
     fn service_ahead(&mut self, statement: &Statement, ahead: &mut AheadService, rules: &mut Rules) {
         match statement.row.name {
-            "LogSuppress" => ahead.log_suppress.extend(Self::log_suppress(statement)),
             "RewriteErrors" => ahead.rewrite_errors = Some(statement.flag()),
             _ if self.originator(statement, &mut ahead.originator) => {}
             _ => {

@@ -27,8 +27,6 @@ pub struct Ahead {
 /// Settings of the whole process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AheadGlobal {
-    /// `LogTag`: tag of syslog lines; the program's name when not given.
-    pub log_tag: Option<String>,
     /// `SSLEngine`.
     pub ssl_engine: Option<String>,
     /// `CombineHeaders`: names of fields whose repetitions are joined.
@@ -45,8 +43,6 @@ pub struct AheadListener {
     pub request_rules: Vec<Rule>,
     /// Changes to responses.
     pub response_rules: Vec<Rule>,
-    /// The format that `LogLevel` names, in place of a built-in one.
-    pub log_format: Option<LogFormat>,
     /// How the client's address is found behind other proxies.
     pub originator: Originator,
     /// `RewriteErrors`: bodies of backends' errors are replaced by the listener's pages.
@@ -60,8 +56,6 @@ pub struct AheadService {
     pub request_rules: Vec<Rule>,
     /// Changes to responses, before those of the listener.
     pub response_rules: Vec<Rule>,
-    /// `LogSuppress`: first digits of the status codes whose requests are not logged.
-    pub log_suppress: Vec<u8>,
     /// How the client's address is found behind other proxies.
     pub originator: Originator,
     /// `RewriteErrors`, in place of the listener's.
@@ -75,15 +69,6 @@ pub struct Originator {
     pub header: Option<String>,
     /// `TrustedIP`: proxies whose word is taken.
     pub trusted: Option<Vec<IpNet>>,
-}
-
-/// `LogFormat`, its conversions checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFormat {
-    /// Its name.
-    pub name: String,
-    /// Its text (pound.md section 12).
-    pub text: String,
 }
 
 /// `Tunnel`: bytes are passed both ways, whatever they are.

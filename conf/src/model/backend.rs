@@ -16,6 +16,8 @@ pub struct Backend {
     pub priority: u16,
     /// `Disabled`.
     pub disabled: bool,
+    /// Where it stands: `FILE:LINE.COLUMN-COLUMN`.
+    pub locus: String,
 }
 
 /// The kinds of backend.

@@ -1,6 +1,6 @@
 //! Settings of the whole process.
 
-use super::{Listener, Service};
+use super::{Listener, LogFile, LogServer, Service};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +30,12 @@ pub struct Global {
     pub supervisor: bool,
     /// `LogFacility`.
     pub log_target: LogTarget,
+    /// `LogTag`: tag of syslog messages; the program's name when not given.
+    pub log_tag: Option<String>,
+    /// `LogFile`: in place of the target.
+    pub log_file: Option<LogFile>,
+    /// `LogServer`.
+    pub log_server: Option<LogServer>,
     /// `Alive`: delay between probes of a dead backend.
     pub alive: Duration,
     /// `Grace`: how long a drain waits for active requests.
@@ -58,6 +64,9 @@ impl Default for Global {
             daemon: true,
             supervisor: true,
             log_target: LogTarget::Syslog(3),
+            log_tag: None,
+            log_file: None,
+            log_server: None,
             alive: Duration::from_secs(30),
             grace: Duration::from_secs(30),
             control: None,

@@ -1,6 +1,6 @@
 //! A listener: where clients come in and what is asked of every request there.
 
-use super::{ErrorPage, HeaderOption, ListenerTls, Pattern, Service};
+use super::{ErrorPage, HeaderOption, ListenerTls, LogFormat, Pattern, Service};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,8 +38,10 @@ pub struct Listener {
     pub rewrite_location: RewriteLocation,
     /// `RewriteDestination`.
     pub rewrite_destination: bool,
-    /// Request log format.
-    pub log_level: LogLevel,
+    /// `LogLevel`: how request lines are written.
+    pub log_format: LogFormat,
+    /// Where it stands: `FILE:LINE.COLUMN-COLUMN`.
+    pub locus: String,
     /// The listener's own services in file order.
     pub services: Vec<Service>,
 }
@@ -87,21 +89,4 @@ pub enum RewriteLocation {
     On,
     /// Only those that name the backend.
     BackendOnly,
-}
-
-/// `LogLevel`: one of the six built-in request log formats (pound.md section 12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// Nothing.
-    Null,
-    /// `%a %r - %>s`.
-    Regular,
-    /// Regular, then host, service, backend and time.
-    Extended,
-    /// Combined log format, led by host and port.
-    VhostCombined,
-    /// Combined log format.
-    Combined,
-    /// Vhost combined, then the tail of extended.
-    Detailed,
 }

@@ -7,16 +7,21 @@ mod backend;
 mod condition;
 mod global;
 mod listener;
+mod log;
 mod rewrite;
 mod service;
 mod session;
 mod tls;
 
-pub use ahead::{Ahead, AheadGlobal, AheadListener, AheadService, LogFormat, Originator, Seat, Tunnel};
+pub use ahead::{Ahead, AheadGlobal, AheadListener, AheadService, Originator, Seat, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, Server};
 pub use condition::{Condition, Flavour, Kind, Pattern};
 pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget};
-pub use listener::{HeaderRule, Listen, Listener, LogLevel, Protocol, RewriteLocation};
+pub use listener::{HeaderRule, Listen, Listener, Protocol, RewriteLocation};
+pub use log::{
+    LogField, LogFile, LogFormat, LogLine, LogMoment, LogObject, LogPiece, LogPlace, LogServer, LogStep,
+    SyslogSyntax, TimeFormat, TimePart, TimeUnit,
+};
 pub use rewrite::{Branch, Operation, Rule};
 pub use service::{Service, ServiceName};
 pub use session::{Session, SessionKind};

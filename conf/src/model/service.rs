@@ -19,6 +19,10 @@ pub struct Service {
     pub session: Option<Session>,
     /// How a backend is chosen.
     pub balancer: Balancer,
+    /// `LogSuppress`: first digits of the status codes whose requests are not logged.
+    pub log_suppress: Vec<u8>,
+    /// Where it stands: `FILE:LINE.COLUMN-COLUMN`.
+    pub locus: String,
 }
 
 /// How a service is known.

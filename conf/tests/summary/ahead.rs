@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 
 pub(super) fn global(out: &mut String, global: &AheadGlobal) {
     let mut more = String::new();
-    add(&mut more, "log_tag", &global.log_tag, &None);
     add(&mut more, "ssl_engine", &global.ssl_engine, &None);
     add(&mut more, "combine_headers", &global.combine_headers, &Vec::new());
     originator(&mut more, &global.originator);
@@ -18,7 +17,6 @@ pub(super) fn global(out: &mut String, global: &AheadGlobal) {
 pub(super) fn listener(out: &mut String, listener: Option<&AheadListener>) {
     let Some(listener) = listener else { return };
     let mut more = String::new();
-    add(&mut more, "log_format", &listener.log_format, &None);
     originator(&mut more, &listener.originator);
     add(&mut more, "rewrite_errors", &listener.rewrite_errors, &false);
     if !more.is_empty() {
@@ -31,7 +29,6 @@ pub(super) fn listener(out: &mut String, listener: Option<&AheadListener>) {
 pub(super) fn service(out: &mut String, service: Option<&AheadService>, indent: &str) {
     let Some(service) = service else { return };
     let mut more = String::new();
-    add(&mut more, "log_suppress", &service.log_suppress, &Vec::new());
     originator(&mut more, &service.originator);
     add(&mut more, "rewrite_errors", &service.rewrite_errors, &None);
     if !more.is_empty() {

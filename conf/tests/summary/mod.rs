@@ -2,9 +2,10 @@
 
 mod ahead;
 
+use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
     Address, Ahead, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global,
-    HeaderRule, Kind, Listener, LogLevel, Pattern, Protocol, RewriteLocation, Seat, Server, Service,
+    HeaderRule, Kind, Listener, LogLine, LogPiece, Pattern, Protocol, RewriteLocation, Seat, Server, Service,
 };
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
@@ -45,6 +46,9 @@ fn global(global: &Global) -> String {
     add(&mut out, "daemon", &global.daemon, &none.daemon);
     add(&mut out, "supervisor", &global.supervisor, &none.supervisor);
     add(&mut out, "log_target", &global.log_target, &none.log_target);
+    add(&mut out, "log_tag", &global.log_tag, &None);
+    add(&mut out, "log_file", &global.log_file, &None);
+    add(&mut out, "log_server", &global.log_server, &None);
     add(&mut out, "alive", &global.alive, &none.alive);
     add(&mut out, "grace", &global.grace, &none.grace);
     add(&mut out, "control", &global.control, &none.control);
@@ -70,10 +74,23 @@ fn listener(out: &mut String, listener: &Listener) {
     add(out, "ssl", &listener.header_option.ssl, &true);
     add(out, "rewrite_location", &listener.rewrite_location, &RewriteLocation::On);
     add(out, "rewrite_destination", &listener.rewrite_destination, &false);
-    add(out, "log_level", &listener.log_level, &LogLevel::Regular);
+    let level = (0..6).find(|level| built_in_log_format(*level).as_ref() == Some(&listener.log_format));
+    let names = ["Null", "Regular", "Extended", "VhostCombined", "Combined", "Detailed"];
+    let built_in = level.map_or("", |level| names[level]);
+    if !["Regular", ""].contains(&built_in) {
+        let _ = write!(out, " log_level {built_in}");
+    }
     out.push('\n');
     if let Some(tls) = &listener.tls {
         let _ = writeln!(out, "  {tls:?}");
+    }
+    if level.is_none() {
+        let _ = writeln!(
+            out,
+            "  log_format {:?} {}",
+            listener.log_format.name,
+            log_line(&listener.log_format.line)
+        );
     }
     for (code, page) in &listener.error_pages {
         let _ = writeln!(out, "  page {code} {}", self::page(page));
@@ -86,10 +103,27 @@ fn listener(out: &mut String, listener: &Listener) {
     }
 }
 
+fn log_line(line: &LogLine) -> String {
+    let parts: Vec<String> = match line {
+        LogLine::Text(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                LogPiece::Text(text) => format!("{text:?}"),
+                LogPiece::Field(field) => format!("{field:?}"),
+            })
+            .collect(),
+        LogLine::Json(members) => {
+            members.iter().map(|(name, field)| format!("{name:?}: {field:?}")).collect()
+        }
+    };
+    parts.join(" ")
+}
+
 fn service(out: &mut String, service: &Service, indent: &str, ahead: &Ahead, seat: Seat) {
     let _ = write!(out, "{indent}service");
     add(out, "label", &service.name.label, &None);
     add(out, "disabled", &service.disabled, &false);
+    add(out, "log_suppress", &service.log_suppress, &Vec::new());
     add(out, "balancer", &service.balancer, &Balancer::Random);
     if let Some(session) = &service.session {
         let _ = write!(out, " session {:?} {:?}", session.kind, session.ttl);

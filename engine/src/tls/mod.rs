@@ -74,7 +74,7 @@ fn about(file: &Path, what: impl Display) -> String {
 
 /// The library's own words for its last error.
 fn reason(stack: &ErrorStack) -> String {
-    let last = stack.errors().last().and_then(|error| error.reason());
+    let last = stack.errors().last().and_then(openssl::error::Error::reason);
     last.unwrap_or("OpenSSL gives no reason").to_owned()
 }
 

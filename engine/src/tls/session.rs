@@ -3,7 +3,7 @@
 use super::client::Dialer;
 use super::ffi;
 use super::server::Certificates;
-use openssl::ssl::{ErrorCode, Ssl, SslStream};
+use openssl::ssl::{ErrorCode, Ssl, SslCipherRef, SslStream};
 use ounce_core::Secure;
 use ounce_mem::{Buf, PAGE_BYTES, Pool};
 use std::collections::VecDeque;
@@ -163,7 +163,7 @@ impl Session {
     /// What the backend is told about this connection (pound.md section 10).
     fn describe(&self) -> Secure {
         let ssl = self.stream.ssl();
-        let cipher = ssl.current_cipher().map(|cipher| cipher.description()).unwrap_or_default();
+        let cipher = ssl.current_cipher().map(SslCipherRef::description).unwrap_or_default();
         let mut secure = Secure {
             cipher: format!("{}/{}", ssl.version_str(), cipher.trim_end_matches('\n')),
             resumed: ssl.session_reused(),

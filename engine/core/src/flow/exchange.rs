@@ -8,7 +8,7 @@ use crate::event::{SpliceEnd, Tick};
 use crate::fault::{Attempt, Fault};
 use crate::flow::stream::Stream;
 use crate::http::head::{RequestHead, ResponseHead};
-use crate::observe::record::Record;
+use crate::observe::record::{EndedBy, Record};
 use crate::route::{BackendIx, BackendKind, Captures, Request, ServiceIx};
 use ounce_mem::{Buf, Counter, Key};
 
@@ -139,6 +139,12 @@ pub(crate) struct Exchange {
     pub(crate) reusable: bool,
     /// The backend connection must serve nobody but this client from now on.
     pub(crate) pin: bool,
+    /// The time of the event that is being dealt with.
+    pub(crate) now_us: u64,
+    /// When the step began.
+    pub(crate) entered_us: u64,
+    /// `request` is that of a head that was accepted.
+    pub(crate) checked: bool,
     /// What the log will say.
     pub(crate) record: Record,
 }
@@ -174,6 +180,9 @@ impl Exchange {
             until_close: false,
             reusable: false,
             pin: false,
+            now_us: 0,
+            entered_us: 0,
+            checked: false,
             record: Record::new(),
         }
     }
@@ -195,6 +204,8 @@ impl Exchange {
 
     pub(crate) fn step(&mut self, next: Step) {
         debug_assert!(self.step.may_become(next), "{:?} to {next:?}", self.step);
+        self.record.spend(self.step as usize, self.now_us.saturating_sub(self.entered_us));
+        self.entered_us = self.now_us;
         self.step = next;
     }
 
@@ -220,6 +231,7 @@ impl Core<'_> {
             debug_assert!(false, "a socket names an exchange that is gone");
             return;
         };
+        x.now_us = tick.mono_us;
         self.drive(&mut x, side, cause, tick, fx);
         self.settle(x, tick, fx);
     }
@@ -403,6 +415,7 @@ impl Core<'_> {
 
     /// The backend connection broke or stood still.
     pub(crate) fn upstream_failed(&mut self, x: &mut Exchange, fault: Fault, tick: Tick, fx: &mut Effects) {
+        x.record.ended_by = EndedBy::Backend;
         match x.step {
             Step::Link => self.link_failed(x, fault, tick, fx),
             Step::Ask | Step::Answer => {

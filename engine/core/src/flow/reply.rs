@@ -4,9 +4,10 @@ use crate::core::Core;
 use crate::effect::{Close, Effects};
 use crate::event::Tick;
 use crate::flow::client::End;
-use crate::flow::exchange::Exchange;
+use crate::flow::exchange::{Exchange, Step};
 use crate::http::Method;
 use crate::http::reply::{self, Reply};
+use crate::observe::record::EndedBy;
 use crate::route::{RedirectPlan, redirect};
 use ounce_conf::model::ErrorPage;
 use ounce_mem::Buf;
@@ -53,6 +54,11 @@ impl Core<'_> {
     /// users know their error pages to close.
     fn reply(&mut self, x: &mut Exchange, reply: &Reply, tick: Tick, fx: &mut Effects) {
         debug_assert!(!x.answered);
+        if x.record.ended_by == EndedBy::Nobody {
+            // Once the request is out, what is wrong is wrong with the response.
+            let asked = matches!(x.step, Step::Ask | Step::Answer);
+            x.record.ended_by = if asked { EndedBy::Backend } else { EndedBy::Proxy };
+        }
         self.drop_upstream(x, Close::Abort, fx);
         let head_only = x.request.method == Method::Head;
         x.record.answered_here(reply.status, reply::reason(reply.status).as_bytes());

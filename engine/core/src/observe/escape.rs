@@ -34,6 +34,35 @@ fn each(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends `text` as the inside of a JSON string (RFC 8259 7). What is not UTF-8 becomes U+FFFD; control characters,
+/// those of the second set too, are escaped.
+pub fn json(text: &[u8], out: &mut Vec<u8>) {
+    if text.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+        return out.extend_from_slice(text);
+    }
+    for chunk in text.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '"' | '\\' => out.extend_from_slice(&[b'\\', char as u8]),
+                // Line ends to some readers of lines.
+                '\u{2028}' | '\u{2029}' => unicode(char, out),
+                _ if char.is_control() => unicode(char, out),
+                _ => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+/// Appends `\uHHHH`; the character is below U+10000.
+fn unicode(char: char, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |shift: u32| HEX[(char as usize >> shift) & 15];
+    out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
+}
+
 /// Appends a number in decimal.
 pub(crate) fn number(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(decimal(number, &mut [0; 20]));
@@ -91,6 +120,19 @@ mod tests {
         assert_eq!(shown("[2001:db8:1:2:3:4:5:6]:80", true), "[2001:db8:1:2:3:4:5:0]");
         assert_eq!(shown("[2001:db8::1]:80", true), "[2001:db8::0]");
         assert_eq!(shown("[2001:db8::]:80", true), "[2001:db8::0]");
+    }
+
+    #[test]
+    fn json_strings_hold_any_bytes() {
+        let mut out = Vec::new();
+        json(b"plain", &mut out);
+        json("|a\"b\\c\r\n\x1b\u{85}\u{2028}\u{e9}\u{1f600}".as_bytes(), &mut out);
+        json(b"|\xff\xc3|", &mut out);
+        let shown = String::from_utf8(out).expect("UTF-8");
+        assert_eq!(
+            shown,
+            "plain|a\\\"b\\\\c\\u000d\\u000a\\u001b\\u0085\\u2028\u{e9}\u{1f600}|\u{fffd}\u{fffd}|"
+        );
     }
 
     /// Nothing that a peer sends can end a line, close a quote or reach a terminal as a command.

@@ -1,311 +1,304 @@
-//! The six built-in request log formats (pound.md section 12).
+//! Request log formats (pound.md section 12): compiled once, written for each request.
+//!
+//! The six built-in formats and those of `LogFormat` are the same thing. A line is text with fields in it, or with
+//! `-json` an object. Text of peers is escaped in both, so that it can neither end a line nor look like another field.
 
 use super::escape;
 use super::record::{Part, Record, status};
+use super::strftime;
+use crate::Peer;
+use crate::http::fields::Known;
 use crate::route::expand::split_port;
 use crate::route::plan::{ListenerPlan, Plan};
-use ounce_conf::model::LogLevel;
+use crate::route::request::Request;
+use ounce_conf::model::{
+    LogField, LogFormat, LogLine, LogMoment, LogObject, LogPiece, Protocol, TimeFormat, TimeUnit,
+};
 
-/// Appends the log line of a request that came in on `listener`, with its line feed; nothing at level
-/// [`LogLevel::Null`].
-pub fn render(level: LogLevel, record: &Record, plan: &Plan, listener: &ListenerPlan, out: &mut Vec<u8>) {
-    let line = Line { record, plan, listener };
-    match level {
-        LogLevel::Null => return,
-        LogLevel::Regular => line.regular(out),
-        LogLevel::Extended => {
-            line.regular(out);
-            out.extend_from_slice(b" (");
-            line.header(Part::Host, out);
-            out.push(b'/');
-            line.tail(out);
-        }
-        LogLevel::VhostCombined => line.vhost_combined(out),
-        LogLevel::Combined => line.combined(out),
-        LogLevel::Detailed => {
-            line.vhost_combined(out);
-            out.extend_from_slice(b" (");
-            line.tail(out);
-        }
-    }
-    out.push(b'\n');
+/// A compiled format.
+#[derive(Debug)]
+pub struct Format {
+    pieces: Vec<Piece>,
+    style: Style,
+    user: bool,
 }
 
-struct Line<'a> {
-    record: &'a Record,
-    plan: &'a Plan,
-    listener: &'a ListenerPlan,
+#[derive(Debug)]
+enum Piece {
+    /// This, as it is.
+    Literal(Vec<u8>),
+    /// A header field whose place is known without a search.
+    Known(Known, Missing),
+    /// Any other header field.
+    Named(String, Missing),
+    Field(LogField),
+}
+
+/// What stands for a header field that is missing in a line of text.
+#[derive(Debug, Clone, Copy)]
+enum Missing {
+    Nothing,
+    Dash,
+}
+
+/// How values are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Text,
+    Json,
+}
+
+impl Format {
+    /// Compiles a format.
+    #[must_use]
+    pub fn compile(format: &LogFormat) -> Format {
+        let mut compiled = Format { pieces: Vec::new(), style: Style::Text, user: false };
+        match &format.line {
+            LogLine::Text(pieces) if pieces.is_empty() => {}
+            LogLine::Text(pieces) => {
+                for piece in pieces {
+                    match piece {
+                        LogPiece::Text(text) => compiled.literal(text.as_bytes()),
+                        LogPiece::Field(field) => compiled.field(field),
+                    }
+                }
+                compiled.literal(b"\n");
+            }
+            LogLine::Json(members) => {
+                compiled.style = Style::Json;
+                for (index, (name, field)) in members.iter().enumerate() {
+                    compiled.literal(if index == 0 { b"{\"" } else { b",\"" });
+                    let mut escaped = Vec::new();
+                    escape::json(name.as_bytes(), &mut escaped);
+                    compiled.literal(&escaped);
+                    compiled.literal(b"\":");
+                    compiled.field(field);
+                }
+                compiled.literal(b"}\n");
+            }
+        }
+        compiled
+    }
+
+    /// Nothing is ever written.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// A line holds the user's name.
+    pub(crate) fn wants_user(&self) -> bool {
+        self.user
+    }
+
+    fn literal(&mut self, text: &[u8]) {
+        match self.pieces.last_mut() {
+            Some(Piece::Literal(before)) => before.extend_from_slice(text),
+            _ => self.pieces.push(Piece::Literal(text.to_vec())),
+        }
+    }
+
+    fn field(&mut self, field: &LogField) {
+        let (name, missing) = match field {
+            LogField::Header(name) => (name, Missing::Nothing),
+            LogField::HeaderOrDash(name) => (name, Missing::Dash),
+            LogField::Ident if self.style == Style::Text => return self.literal(b"-"),
+            field => {
+                self.user |= *field == LogField::User;
+                return self.pieces.push(Piece::Field(field.clone()));
+            }
+        };
+        self.pieces.push(match Known::of(name.as_bytes()) {
+            // Names that share a place with others: each is looked for by its own.
+            Known::Other | Known::XSsl => Piece::Named(name.clone(), missing),
+            known => Piece::Known(known, missing),
+        });
+    }
+}
+
+impl Style {
+    fn text(self, text: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Style::Text => escape::text(text, out),
+            Style::Json => {
+                out.push(b'"');
+                escape::json(text, out);
+                out.push(b'"');
+            }
+        }
+    }
+
+    /// A text, or what stands for its absence: `otherwise`, null in an object.
+    fn text_or(self, text: Option<&[u8]>, otherwise: &str, out: &mut Vec<u8>) {
+        match text {
+            Some(text) => self.text(text, out),
+            None => self.missing(otherwise, out),
+        }
+    }
+
+    fn missing(self, otherwise: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self == Style::Json { b"null" } else { otherwise.as_bytes() });
+    }
+
+    /// What `write` writes is safe as it is; in an object it is a string.
+    fn quoted(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        if self == Style::Json {
+            out.push(b'"');
+            write(out);
+            out.push(b'"');
+        } else {
+            write(out);
+        }
+    }
+}
+
+/// A request whose line is to be written.
+pub struct Line<'a> {
+    /// What was learnt of it.
+    pub record: &'a Record,
+    /// Its head, if that was one.
+    pub request: Option<Request<'a>>,
+    /// The plan that it was served by.
+    pub plan: &'a Plan,
+    /// Where it came in.
+    pub listener: &'a ListenerPlan,
+    /// Who served it.
+    pub worker: u32,
 }
 
 impl Line<'_> {
-    /// `%a %r - %>s`
-    fn regular(&self, out: &mut Vec<u8>) {
-        self.peer(out);
-        out.push(b' ');
-        self.header(Part::RequestLine, out);
-        out.extend_from_slice(b" - ");
-        self.header(Part::StatusLine, out);
-    }
-
-    /// `%{service}N -> %{backend}N) %{f}T sec`
-    fn tail(&self, out: &mut Vec<u8>) {
-        let service = self.record.service.map_or("", |ix| self.plan.service(ix).name.as_str());
-        let backend = self.record.backend.map_or("", |ix| self.plan.backend(ix).name.as_str());
-        name(service, out);
-        out.extend_from_slice(b" -> ");
-        name(backend, out);
-        let millis = self.record.elapsed_us / 1000;
-        out.extend_from_slice(b") ");
-        escape::number(millis / 1000, out);
-        // Three digits: the first of a thousand and more becomes the point.
-        let point = out.len();
-        escape::number(1000 + millis % 1000, out);
-        out[point] = b'.';
-        out.extend_from_slice(b" sec");
-    }
-
-    /// `%v:%p `, then combined.
-    fn vhost_combined(&self, out: &mut Vec<u8>) {
-        match self.record.part(Part::Host) {
-            Some(host) => escape::text(split_port(host).0, out),
-            None => escape::text(self.listener.address_text.as_bytes(), out),
-        }
-        out.push(b':');
-        escape::number(u64::from(self.listener.port), out);
-        out.push(b' ');
-        self.combined(out);
-    }
-
-    /// `%a %l %u %t "%r" %s %b "%{Referer}i" "%{User-Agent}i"`
-    fn combined(&self, out: &mut Vec<u8>) {
-        self.peer(out);
-        out.extend_from_slice(b" - ");
-        match self.record.part(Part::Credentials).and_then(user) {
-            Some(user) => escape::text(&user, out),
-            None => out.push(b'-'),
-        }
-        out.push(b' ');
-        self.record.began.common_log(out);
-        out.extend_from_slice(b" \"");
-        self.header(Part::RequestLine, out);
-        out.extend_from_slice(b"\" ");
-        out.extend_from_slice(&status(self.record.status));
-        out.push(b' ');
-        match self.record.body_bytes {
-            0 => out.push(b'-'),
-            bytes => escape::number(bytes, out),
-        }
-        out.extend_from_slice(b" \"");
-        self.header(Part::Referer, out);
-        out.extend_from_slice(b"\" \"");
-        self.header(Part::UserAgent, out);
-        out.push(b'"');
-    }
-
-    fn peer(&self, out: &mut Vec<u8>) {
-        match self.record.peer {
-            Some(peer) => escape::peer(peer, self.plan.anonymise, out),
-            None => out.push(b'-'),
+    /// Appends the line in its listener's format, with its line feed.
+    pub fn render(&self, out: &mut Vec<u8>) {
+        let format = &self.listener.log_format;
+        let style = format.style;
+        for piece in &format.pieces {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text),
+                Piece::Known(known, missing) => {
+                    let value = self.request.as_ref().and_then(|request| match known {
+                        Known::Host => request.host(),
+                        known => request.known(*known),
+                    });
+                    header(style, value, *missing, out);
+                }
+                Piece::Named(name, missing) => {
+                    let value = self.request.as_ref().and_then(|request| request.header(name));
+                    header(style, value, *missing, out);
+                }
+                Piece::Field(field) => self.field(field, style, out),
+            }
         }
     }
 
-    /// A text of the record; nothing if it is missing.
-    fn header(&self, part: Part, out: &mut Vec<u8>) {
-        escape::text(self.record.part(part).unwrap_or_default(), out);
+    fn field(&self, field: &LogField, style: Style, out: &mut Vec<u8>) {
+        let record = self.record;
+        let request = self.request.as_ref();
+        match field {
+            LogField::Originator | LogField::Peer => match record.peer {
+                Some(peer) => style.quoted(out, |out| escape::peer(peer, self.plan.anonymise, out)),
+                None => style.missing("-", out),
+            },
+            LogField::Local => match record.local {
+                Some(local) => style.quoted(out, |out| escape::peer(Peer::Inet(local), false, out)),
+                None => style.text(self.listener.address_text.as_bytes(), out),
+            },
+            LogField::Scheme => {
+                let secure = self.listener.protocol == Protocol::Https;
+                style.text(if secure { b"https" } else { b"http" }, out);
+            }
+            LogField::Ident => style.missing("-", out),
+            LogField::User => style.text_or(record.part(Part::User), "-", out),
+            LogField::Method => style.text_or(request.map(Request::method), "-", out),
+            LogField::Query => {
+                let query = request.map(|request| &request.target()[request.path().len()..]);
+                style.text(query.unwrap_or_default(), out);
+            }
+            LogField::RequestLine => style.text(record.part(Part::RequestLine).unwrap_or_default(), out),
+            LogField::Path => style.text_or(request.map(Request::path), "-", out),
+            LogField::Host => match request.and_then(Request::host) {
+                Some(host) => style.text(split_port(host).0, out),
+                None => style.text(self.listener.address_text.as_bytes(), out),
+            },
+            LogField::Port => escape::number(u64::from(self.listener.port), out),
+            LogField::Worker => escape::number(u64::from(self.worker), out),
+            LogField::Name(object) => style.text_or(self.name(*object), "-", out),
+            LogField::Place(object) => style.text_or(self.place(*object), "-", out),
+            LogField::Status if style == Style::Text => out.extend_from_slice(&status(record.status)),
+            LogField::Status if record.status == 0 => style.missing("", out),
+            LogField::Status => escape::number(u64::from(record.status), out),
+            LogField::StatusLine => style.text_or(record.part(Part::StatusLine), "", out),
+            LogField::BytesOrDash if record.body_bytes == 0 && style == Style::Text => out.push(b'-'),
+            LogField::Bytes | LogField::BytesOrDash => escape::number(record.body_bytes, out),
+            LogField::RequestBytes => escape::number(record.request_bytes, out),
+            LogField::Time(moment, format) => self.time(*moment, format, style, out),
+            LogField::Elapsed(unit) => elapsed(record.elapsed_us, *unit, out),
+            LogField::Spent(step, unit) => elapsed(record.spent_us[*step as usize], *unit, out),
+            LogField::Side => style.text_or(record.ended_by.name().map(str::as_bytes), "-", out),
+            LogField::Step => style.text(record.ended_in.as_bytes(), out),
+            LogField::Retries => escape::number(u64::from(record.retries), out),
+            // Compiled to pieces of their own.
+            LogField::Header(name) | LogField::HeaderOrDash(name) => {
+                header(style, request.and_then(|request| request.header(name)), Missing::Dash, out);
+            }
+        }
     }
-}
 
-fn name(name: &str, out: &mut Vec<u8>) {
-    escape::text(if name.is_empty() { b"-" } else { name.as_bytes() }, out);
-}
-
-/// The user name in Basic credentials (RFC 7617 2): base64 of `user:password`.
-fn user(credentials: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(credentials.len());
-    let (mut bits, mut held) = (0_u32, 0);
-    for &byte in credentials {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            b'=' => break,
-            _ => return None,
+    /// The name of an object; `None` if it has none, or was not reached.
+    fn name(&self, object: LogObject) -> Option<&[u8]> {
+        let name = match object {
+            LogObject::Listener => &self.listener.name,
+            LogObject::Service => &self.plan.service(self.record.service?).name,
+            LogObject::Backend => &self.plan.backend(self.record.backend?).name,
         };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            decoded.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
+        (!name.is_empty()).then_some(name.as_bytes())
+    }
+
+    /// Where an object stands in the configuration.
+    fn place(&self, object: LogObject) -> Option<&[u8]> {
+        let place = match object {
+            LogObject::Listener => &self.listener.locus,
+            LogObject::Service => &self.plan.service(self.record.service?).locus,
+            LogObject::Backend => &self.plan.backend(self.record.backend?).locus,
+        };
+        (!place.is_empty()).then_some(place.as_bytes())
+    }
+
+    fn time(&self, moment: LogMoment, format: &TimeFormat, style: Style, out: &mut Vec<u8>) {
+        let at_us = match moment {
+            LogMoment::Begin => self.record.began_us,
+            LogMoment::End => self.record.began_us.saturating_add(self.record.elapsed_us),
+        };
+        let write = |out: &mut Vec<u8>| {
+            // The text is the configuration's own.
+            let literal = match style {
+                Style::Json => escape::json,
+                Style::Text => |text: &[u8], out: &mut Vec<u8>| out.extend_from_slice(text),
+            };
+            strftime::render(format, at_us, self.record.utc_offset, literal, out);
+        };
+        match format {
+            TimeFormat::Seconds | TimeFormat::Millis | TimeFormat::Micros => write(out),
+            _ => style.quoted(out, write),
         }
     }
-    // The password must not be kept longer than needed, let alone logged.
-    let colon = memchr::memchr(b':', &decoded)?;
-    decoded.truncate(colon);
-    (!decoded.is_empty()).then_some(decoded)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Peer;
-    use crate::http::Version;
-    use crate::observe::time::LocalTime;
-    use crate::route::plan::{BackendIx, ServiceIx};
-    use crate::route::sample::{Sample, config, listener, plan, redirect, server, service};
+fn header(style: Style, value: Option<&[u8]>, missing: Missing, out: &mut Vec<u8>) {
+    style.text_or(value, if let Missing::Dash = missing { "-" } else { "" }, out);
+}
 
-    const BEGAN: LocalTime = LocalTime { unix_seconds: 1_795_170_912, offset_seconds: 3600 };
-    const BACKEND: &str = "10.0.0.1:8080";
-
-    fn world() -> Plan {
-        let services = vec![
-            service(Some("shop"), Vec::new(), vec![server(BACKEND, 5)]),
-            service(None, Vec::new(), vec![redirect("https://new.example")]),
-        ];
-        plan(&config(vec![listener("[::1]:8080", services)], Vec::new()))
-    }
-
-    fn typical(level: LogLevel) -> Record {
-        let sample = Sample::get(
-            "/a?b=c",
-            &[
-                "Host: shop.example:8080",
-                "Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
-                "Referer: http://r.example/",
-                "User-Agent: agent \"x\"/1",
-            ],
-        );
-        let mut record = Record::new();
-        record.begin(sample.request().peer, BEGAN);
-        record.request(&sample.request(), level);
-        record.answered(Version::H11, 200, b"OK");
-        (record.service, record.backend) = (Some(ServiceIx(0)), Some(BackendIx(0)));
-        (record.body_bytes, record.elapsed_us) = (1234, 12_345_999);
-        record
-    }
-
-    fn line(level: LogLevel, record: &Record, plan: &Plan) -> String {
-        let mut out = Vec::new();
-        render(level, record, plan, &plan.listeners[0], &mut out);
-        String::from_utf8(out).expect("text")
-    }
-
-    #[test]
-    fn the_six_formats_of_a_typical_request() {
-        let plan = world();
-        let combined = "192.0.2.7 - Aladdin [20/Nov/2026:11:35:12 +0100] \"GET /a?b=c HTTP/1.1\" 200 1234 \
-                        \"http://r.example/\" \"agent \\\"x\\\"/1\"";
-        for (level, expected) in [
-            (LogLevel::Null, String::new()),
-            (LogLevel::Regular, "192.0.2.7 GET /a?b=c HTTP/1.1 - HTTP/1.1 200 OK\n".to_owned()),
-            (
-                LogLevel::Extended,
-                "192.0.2.7 GET /a?b=c HTTP/1.1 - HTTP/1.1 200 OK \
-                 (shop.example:8080/shop -> 10.0.0.1:8080) 12.345 sec\n"
-                    .to_owned(),
-            ),
-            (LogLevel::VhostCombined, format!("shop.example:8080 {combined}\n")),
-            (LogLevel::Combined, format!("{combined}\n")),
-            (
-                LogLevel::Detailed,
-                format!("shop.example:8080 {combined} (shop -> 10.0.0.1:8080) 12.345 sec\n"),
-            ),
-        ] {
-            assert_eq!(line(level, &typical(level), &plan), expected, "{level:?}");
-        }
-    }
-
-    /// Answers of our own have no version in the status line; what is missing is empty or a dash.
-    #[test]
-    fn the_six_formats_of_a_bare_request() {
-        let plan = world();
-        let sample = Sample::get("/", &[]).over_unix();
-        let combined = "socket - - [20/Nov/2026:11:35:12 +0100] \"GET / HTTP/1.0\" 302 - \"\" \"\"";
-        for (level, expected) in [
-            (LogLevel::Null, String::new()),
-            (LogLevel::Regular, "socket GET / HTTP/1.0 - 302 Found\n".to_owned()),
-            (
-                LogLevel::Extended,
-                "socket GET / HTTP/1.0 - 302 Found (/- -> redirect:https://new.example) 0.000 sec\n"
-                    .to_owned(),
-            ),
-            (LogLevel::VhostCombined, format!("[::1]:8080 {combined}\n")),
-            (LogLevel::Combined, format!("{combined}\n")),
-            (
-                LogLevel::Detailed,
-                format!("[::1]:8080 {combined} (- -> redirect:https://new.example) 0.000 sec\n"),
-            ),
-        ] {
-            let mut record = Record::new();
-            record.begin(sample.request().peer, BEGAN);
-            record.request(&sample.request(), level);
-            record.answered_here(302, b"Found");
-            (record.service, record.backend) = (Some(ServiceIx(1)), Some(BackendIx(1)));
-            assert_eq!(line(level, &record, &plan), expected, "{level:?}");
-        }
-    }
-
-    #[test]
-    fn a_request_refused_before_its_line_was_known_still_has_a_line() {
-        let plan = world();
-        let mut record = Record::new();
-        record.begin(Peer::Inet("192.0.2.7:1".parse().expect("an address")), BEGAN);
-        record.answered_here(400, b"Bad Request");
-        assert_eq!(line(LogLevel::Regular, &record, &plan), "192.0.2.7  - 400 Bad Request\n");
-        assert_eq!(
-            line(LogLevel::Detailed, &record, &plan),
-            "[::1]:8080 192.0.2.7 - - [20/Nov/2026:11:35:12 +0100] \"\" 400 - \"\" \"\" (- -> -) 0.000 sec\n"
-        );
-        record.request_line(b"GET /\x01\" HTTP/1.1");
-        assert_eq!(
-            line(LogLevel::Regular, &record, &plan),
-            "192.0.2.7 GET /\\x01\\\" HTTP/1.1 - 400 Bad Request\n"
-        );
-    }
-
-    #[test]
-    fn anonymised_lines_hide_the_last_octet() {
-        let mut plan = world();
-        plan.anonymise = true;
-        assert!(line(LogLevel::Regular, &typical(LogLevel::Regular), &plan).starts_with("192.0.2.0 GET "));
-    }
-
-    #[test]
-    fn a_record_starts_afresh_for_each_request() {
-        let plan = world();
-        let mut record = typical(LogLevel::Detailed);
-        record.begin(Peer::Unix, BEGAN);
-        assert_eq!(
-            line(LogLevel::Detailed, &record, &plan),
-            "[::1]:8080 socket - - [20/Nov/2026:11:35:12 +0100] \"\" 000 - \"\" \"\" (- -> -) 0.000 sec\n"
-        );
-    }
-
-    #[test]
-    fn reasons_of_backends_are_escaped_and_may_be_missing() {
-        let plan = world();
-        let mut record = typical(LogLevel::Regular);
-        record.answered(Version::H10, 404, b"No\tpe \xe9");
-        assert!(line(LogLevel::Regular, &record, &plan).ends_with(" - HTTP/1.0 404 No\\x09pe \\xe9\n"));
-        record.answered(Version::H11, 204, b"");
-        assert!(line(LogLevel::Regular, &record, &plan).ends_with(" - HTTP/1.1 204\n"));
-    }
-
-    #[test]
-    fn user_names_are_decoded_and_passwords_dropped() {
-        for (credentials, expected) in [
-            ("QWxhZGRpbjpvcGVuIHNlc2FtZQ==", Some("Aladdin")),
-            ("YTpi", Some("a")),
-            ("YTo", Some("a")),
-            ("OnB3", None),
-            ("bm9jb2xvbg==", None),
-            ("not base64", None),
-            ("", None),
-        ] {
-            let decoded = user(credentials.as_bytes());
-            assert_eq!(decoded.as_deref(), expected.map(str::as_bytes), "{credentials}");
+fn elapsed(us: u64, unit: TimeUnit, out: &mut Vec<u8>) {
+    match unit {
+        TimeUnit::Seconds => escape::number(us / 1_000_000, out),
+        TimeUnit::Millis => escape::number(us / 1_000, out),
+        TimeUnit::Micros => escape::number(us, out),
+        TimeUnit::Fraction => {
+            let millis = us / 1_000;
+            escape::number(millis / 1_000, out);
+            // Three digits: the first of a thousand and more becomes the point.
+            let point = out.len();
+            escape::number(1_000 + millis % 1_000, out);
+            out[point] = b'.';
         }
     }
 }

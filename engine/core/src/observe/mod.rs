@@ -6,8 +6,11 @@ pub mod escape;
 pub mod logfmt;
 pub mod problem;
 pub mod record;
+mod strftime;
+#[cfg(test)]
+mod tests;
 pub mod time;
 
-pub use logfmt::render;
+pub use logfmt::{Format, Line};
 pub use record::Record;
 pub use time::LocalTime;

@@ -1,20 +1,26 @@
 //! What the log line of one request needs, filled along the way.
 
+use super::logfmt::Format;
 use crate::Peer;
-use crate::http::fields::Known;
 use crate::http::head::Version;
-use crate::observe::time::LocalTime;
 use crate::route::plan::{BackendIx, ServiceIx};
 use crate::route::request::Request;
-use ounce_conf::model::LogLevel;
+use std::net::SocketAddr;
+
+/// Steps in which time is spent: those of [`ounce_conf::model::LogStep`], in its order.
+pub(crate) const STEPS: usize = 8;
 
 /// Facts about one request. Kept per connection: [`Record::begin`] keeps its memory.
 #[derive(Debug, Default)]
 pub struct Record {
     /// The peer.
     pub peer: Option<Peer>,
-    /// When the request began.
-    pub began: LocalTime,
+    /// The address that it connected to.
+    pub local: Option<SocketAddr>,
+    /// When the request began: microseconds since 1970.
+    pub began_us: u64,
+    /// Local time minus UTC in seconds.
+    pub utc_offset: i32,
     /// Status of the answer; 0 before there is one.
     pub status: u16,
     /// The service that was selected.
@@ -23,10 +29,46 @@ pub struct Record {
     pub backend: Option<BackendIx>,
     /// Body bytes sent to the client.
     pub body_bytes: u64,
+    /// Body bytes taken from the client.
+    pub request_bytes: u64,
     /// From the request's first byte to the answer's last, in microseconds.
     pub elapsed_us: u64,
+    /// How often another attempt was made.
+    pub retries: u16,
+    /// Who ended it before its time.
+    pub ended_by: EndedBy,
+    /// The step in which it ended.
+    pub ended_in: &'static str,
+    /// Time in each step, in microseconds.
+    pub(crate) spent_us: [u64; STEPS],
     text: Vec<u8>,
     spans: [Option<(u32, u32)>; PARTS],
+}
+
+/// Who ended an exchange before the end of a backend's response did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EndedBy {
+    /// Nobody: the response is complete.
+    #[default]
+    Nobody,
+    /// The client went away, stood still, or sent a body that is none.
+    Client,
+    /// The backend failed, stood still, or sent what is no response.
+    Backend,
+    /// The answer was made here.
+    Proxy,
+}
+
+impl EndedBy {
+    /// Its name in logs; `None` for nobody.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            EndedBy::Nobody => None,
+            EndedBy::Client => Some("client"),
+            EndedBy::Backend => Some("backend"),
+            EndedBy::Proxy => Some("proxy"),
+        }
+    }
 }
 
 /// The texts of a record.
@@ -34,13 +76,10 @@ pub struct Record {
 pub(crate) enum Part {
     RequestLine,
     StatusLine,
-    Host,
-    Credentials,
-    Referer,
-    UserAgent,
+    User,
 }
 
-const PARTS: usize = 6;
+const PARTS: usize = 3;
 
 impl Record {
     /// Nothing known yet.
@@ -48,11 +87,11 @@ impl Record {
         Record::default()
     }
 
-    /// Starts the record of a request.
-    pub fn begin(&mut self, peer: Peer, began: LocalTime) {
+    /// Starts the record of a request that began so many microseconds after 1970.
+    pub fn begin(&mut self, peer: Peer, began_us: u64, utc_offset: i32) {
         self.text.clear();
         let text = std::mem::take(&mut self.text);
-        *self = Record { peer: Some(peer), began, text, ..Record::default() };
+        *self = Record { peer: Some(peer), began_us, utc_offset, text, ..Record::default() };
     }
 
     /// The request line of a request that was refused before its head was complete.
@@ -60,27 +99,22 @@ impl Record {
         self.put(Part::RequestLine, line);
     }
 
-    /// Keeps what a line of `level` needs of a request.
-    pub fn request(&mut self, request: &Request<'_>, level: LogLevel) {
-        if level == LogLevel::Null {
+    /// Keeps what a line of `format` needs of a request besides its head, which must live until the line is written.
+    pub fn request(&mut self, request: &Request<'_>, format: &Format) {
+        if format.is_silent() {
             return;
         }
         let from = &request.bytes[request.head.method_span.start as usize..];
         let line_end = memchr::memchr2(b'\r', b'\n', from).unwrap_or(from.len());
         self.put(Part::RequestLine, &from[..line_end]);
-        if level == LogLevel::Regular {
-            return;
-        }
-        let known = |known| request.known(known);
-        let kept = [
-            (Part::Host, request.host()),
-            (Part::Credentials, request.basic_credentials()),
-            (Part::Referer, known(Known::Referer)),
-            (Part::UserAgent, known(Known::UserAgent)),
-        ];
-        for (part, value) in kept {
-            if let Some(value) = value {
-                self.put(part, value);
+        if format.wants_user()
+            && let Some(credentials) = request.basic_credentials()
+        {
+            let start = self.text.len();
+            if decode_user(credentials, &mut self.text) {
+                self.spans[Part::User as usize] = Some((start as u32, self.text.len() as u32));
+            } else {
+                self.text.truncate(start);
             }
         }
     }
@@ -110,6 +144,13 @@ impl Record {
         self.spans[Part::StatusLine as usize] = Some((start as u32, self.text.len() as u32));
     }
 
+    /// Time has passed in this step.
+    pub(crate) fn spend(&mut self, step: usize, us: u64) {
+        if let Some(spent) = self.spent_us.get_mut(step) {
+            *spent += us;
+        }
+    }
+
     fn put(&mut self, part: Part, value: &[u8]) {
         // Bounded by the largest head, so 32 bits hold the offsets.
         let start = self.text.len();
@@ -125,4 +166,54 @@ impl Record {
 /// The three digits of a status; 000 before there is one.
 pub(crate) fn status(status: u16) -> [u8; 3] {
     [status / 100 % 10, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8)
+}
+
+/// Appends the user name in Basic credentials (RFC 7617 2): base64 of `user:password`. False if there is none; the
+/// password is never written anywhere.
+fn decode_user(credentials: &[u8], out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let (mut bits, mut held) = (0_u32, 0);
+    for &byte in credentials {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return false,
+        };
+        bits = (bits << 6) | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            match (bits >> held) as u8 {
+                b':' => return out.len() > start,
+                decoded => out.push(decoded),
+            }
+            bits &= (1 << held) - 1;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_names_are_decoded_and_passwords_dropped() {
+        for (credentials, expected) in [
+            ("QWxhZGRpbjpvcGVuIHNlc2FtZQ==", Some("Aladdin")),
+            ("YTpi", Some("a")),
+            ("YTo", Some("a")),
+            ("OnB3", None),
+            ("bm9jb2xvbg==", None),
+            ("not base64", None),
+            ("", None),
+        ] {
+            let mut decoded = Vec::new();
+            let found = decode_user(credentials.as_bytes(), &mut decoded);
+            assert_eq!(found.then_some(decoded.as_slice()), expected.map(str::as_bytes), "{credentials}");
+        }
+    }
 }

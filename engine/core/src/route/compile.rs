@@ -11,6 +11,7 @@ use super::plan::{
     BackendKind, BackendPlan, HeaderRule, ListenerPlan, Plan, ServiceIx, ServicePlan, SessionPlan,
 };
 use super::redirect;
+use crate::observe::Format;
 use ounce_conf::model::{
     self, Address, Backend, Condition, Config, Kind, Listen, Listener, OneRequest, Pattern as Written,
     Service,
@@ -124,7 +125,8 @@ impl Compiler<'_> {
             header_option: listener.header_option,
             rewrite_location: listener.rewrite_location,
             rewrite_destination: listener.rewrite_destination,
-            log_level: listener.log_level,
+            log_format: Format::compile(&listener.log_format),
+            locus: listener.locus.clone(),
             services: Vec::new(),
             captures,
             hosts: None,
@@ -191,6 +193,8 @@ impl Compiler<'_> {
                 .as_ref()
                 .map(|session| SessionPlan { kind: session.kind.clone(), ttl_ms: millis(session.ttl) }),
             balancer: service.balancer,
+            log_suppress: service.log_suppress.iter().fold(0, |bits, class| bits | 1 << (class & 7)),
+            locus: service.locus.clone(),
             captures,
         });
         ix
@@ -229,6 +233,7 @@ impl Compiler<'_> {
             disabled: backend.disabled,
             service,
             name,
+            locus: backend.locus.clone(),
         });
     }
 

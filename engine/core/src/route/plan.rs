@@ -4,8 +4,9 @@ use super::expand::Template;
 use super::hosts::HostIndex;
 use super::matcher::Matcher;
 use super::pattern::Pattern;
+use crate::observe::Format;
 use ounce_conf::model::{
-    Address, Balancer, ErrorPage, HeaderOption, ListenerTls, LogLevel, OneRequest, Protocol, RewriteLocation,
+    Address, Balancer, ErrorPage, HeaderOption, ListenerTls, OneRequest, Protocol, RewriteLocation,
     ServerTls, SessionKind,
 };
 use std::net::SocketAddr;
@@ -91,8 +92,10 @@ pub struct ListenerPlan {
     pub rewrite_location: RewriteLocation,
     /// Rewrite the Destination field of requests.
     pub rewrite_destination: bool,
-    /// Request log format.
-    pub log_level: LogLevel,
+    /// How request lines are written.
+    pub log_format: Format,
+    /// Where it stands in the file.
+    pub locus: String,
     /// The services tried, in this order: its own, then the global ones.
     pub services: Vec<ServiceIx>,
     /// Some header rule refers to groups of what selected the service.
@@ -145,6 +148,10 @@ pub struct ServicePlan {
     pub session: Option<SessionPlan>,
     /// How a backend is chosen.
     pub balancer: Balancer,
+    /// Bit N: requests answered with a status of N hundred are not logged.
+    pub log_suppress: u8,
+    /// Where it stands in the file.
+    pub locus: String,
     /// Some redirect of this service refers to groups of what selected it.
     pub(crate) captures: bool,
 }
@@ -186,6 +193,8 @@ pub struct BackendPlan {
     pub service: ServiceIx,
     /// For logs: `ip:port`, a path, `redirect:URL`, `error:CODE` or `error:CODE:text`.
     pub name: String,
+    /// Where it stands in the file.
+    pub locus: String,
 }
 
 /// The kinds of backend.

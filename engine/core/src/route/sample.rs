@@ -6,10 +6,10 @@ use super::request::Request;
 use crate::Peer;
 use crate::http::h1::parse::{self, ResponseRules, Rules};
 use crate::http::head::{RequestHead, ResponseHead};
+use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
     Address, Backend, BackendKind, Balancer, Condition, Config, Flavour, Global, HeaderOption, IoEngine,
-    Kind, Listen, Listener, LogLevel, LogTarget, Pattern, Protocol, RewriteLocation, Server, Service,
-    ServiceName,
+    Kind, Listen, Listener, LogTarget, Pattern, Protocol, RewriteLocation, Server, Service, ServiceName,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -96,12 +96,18 @@ pub(crate) fn server(address: &str, priority: u16) -> Backend {
         server_name: None,
         connect_timeout: Duration::from_secs(15),
     };
-    Backend { label: None, kind: BackendKind::Server(server), priority, disabled: false }
+    Backend {
+        label: None,
+        kind: BackendKind::Server(server),
+        priority,
+        disabled: false,
+        locus: String::new(),
+    }
 }
 
 pub(crate) fn redirect(url: &str) -> Backend {
     let kind = BackendKind::Redirect { code: 302, url: url.to_owned() };
-    Backend { label: None, kind, priority: 5, disabled: false }
+    Backend { label: None, kind, priority: 5, disabled: false, locus: String::new() }
 }
 
 pub(crate) fn service(label: Option<&str>, conditions: Vec<Condition>, backends: Vec<Backend>) -> Service {
@@ -113,6 +119,8 @@ pub(crate) fn service(label: Option<&str>, conditions: Vec<Condition>, backends:
         emergency: Vec::new(),
         session: None,
         balancer: Balancer::Iwrr,
+        log_suppress: Vec::new(),
+        locus: String::new(),
     }
 }
 
@@ -133,7 +141,8 @@ pub(crate) fn listener(address: &str, services: Vec<Service>) -> Listener {
         header_option: HeaderOption { forwarded: true, ssl: true },
         rewrite_location: RewriteLocation::On,
         rewrite_destination: false,
-        log_level: LogLevel::Regular,
+        log_format: built_in_log_format(1).expect("a built-in format"),
+        locus: String::new(),
         services,
     }
 }
@@ -146,6 +155,9 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         daemon: false,
         supervisor: true,
         log_target: LogTarget::Standard,
+        log_tag: None,
+        log_file: None,
+        log_server: None,
         alive: Duration::from_secs(30),
         grace: Duration::from_secs(30),
         control: None,

@@ -1,7 +1,7 @@
 //! Connections that change their protocol.
 
 use crate::world::{SECOND, World};
-use ounce_core::Close;
+use ounce_core::{Close, Fault};
 use ounce_mem::Key;
 
 const OFFER: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -104,4 +104,15 @@ fn connect_is_a_tunnel_without_framing() {
     w.heard(upstream);
     w.say(client, "abc");
     assert_eq!(w.heard(upstream), "abc");
+}
+
+/// A tunnel that breaks must not look as if its other end had finished.
+#[test]
+fn a_broken_tunnel_is_reset() {
+    let mut w = World::plain(1);
+    let (client, upstream) = tunnel(&mut w);
+    w.say(upstream, "half a mess");
+    w.fail(upstream, Fault::Reset);
+    assert_eq!(w.wire(client).closed, Some(Close::Abort));
+    assert!(w.core.is_empty());
 }

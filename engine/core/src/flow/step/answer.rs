@@ -12,6 +12,7 @@ use crate::http::h1::parse::{self, ResponseRules};
 use crate::http::h1::write::{self, Edit, Line, ResponsePlan};
 use crate::http::{Framing, Known, Method, Version};
 use crate::limits;
+use crate::observe::record::EndedBy;
 use crate::route::{BackendKind, location};
 use ounce_conf::model::{Address, RewriteLocation};
 use ounce_mem::{Buf, Counter};
@@ -118,6 +119,8 @@ impl Core<'_> {
         let plan = ResponsePlan { framing: outer, close: x.last && !tunnel };
         let head = self.write_head(x, bytes, &plan);
         x.record.answered(Version::H11, x.response.status, x.response.reason.of(bytes));
+        // Attempts that failed before this one are counted as retries.
+        x.record.ended_by = EndedBy::Nobody;
         x.answered = true;
         x.relayed = true;
         x.down = Stream::new(Body::of(framing));

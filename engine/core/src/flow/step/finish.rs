@@ -6,7 +6,7 @@ use crate::event::Tick;
 use crate::flow::client::End;
 use crate::flow::exchange::{Exchange, Step};
 use crate::limits;
-use crate::observe::logfmt;
+use crate::observe::Line;
 use crate::observe::problem::Problem;
 use crate::route::BackendKind;
 use ounce_mem::{BackendId, Counter, Key};
@@ -100,11 +100,29 @@ impl Core<'_> {
             }
         }
         let listener = &self.plan.listeners[x.listener as usize];
-        x.record.service = x.service;
-        x.record.backend = x.backend;
-        x.record.body_bytes = x.down.taken;
-        x.record.elapsed_us = elapsed_us;
-        logfmt::render(listener.log_level, &x.record, self.plan, listener, &mut fx.requests);
+        if listener.log_format.is_silent() || self.is_suppressed(x) {
+            return;
+        }
+        let client = self.client(x.client);
+        let record = &mut x.record;
+        record.service = x.service;
+        record.backend = x.backend;
+        record.body_bytes = x.down.taken;
+        record.request_bytes = x.up.taken;
+        record.elapsed_us = elapsed_us;
+        record.retries = x.retries;
+        record.ended_in = x.step.name();
+        record.spend(x.step as usize, tick.mono_us.saturating_sub(x.entered_us));
+        record.local = client.and_then(|client| client.local);
+        let request = client.filter(|_| x.checked).map(|client| x.view(client.peer));
+        let line = Line { record: &x.record, request, plan: self.plan, listener, worker: self.id };
+        line.render(&mut fx.requests);
+    }
+
+    /// `LogSuppress` of its service.
+    fn is_suppressed(&self, x: &Exchange) -> bool {
+        let bits = x.service.map_or(0, |service| self.plan.service(service).log_suppress);
+        bits & (1_u8.checked_shl(u32::from(x.record.status / 100)).unwrap_or(0)) != 0
     }
 
     /// Writes a problem line.

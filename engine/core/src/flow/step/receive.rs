@@ -11,7 +11,6 @@ use crate::http::Known;
 use crate::http::h1::parse::{self, Rules};
 use crate::http::head::{Framing, RequestHead};
 use crate::limits;
-use crate::observe::time::LocalTime;
 use crate::route::Request;
 use ounce_conf::model::OneRequest;
 use ounce_mem::{Buf, Counter, Key};
@@ -117,7 +116,9 @@ impl Core<'_> {
                 x.started.mono_us -= waited;
                 x.started.wall_us = x.started.wall_us.saturating_sub(waited);
             }
-            x.record.begin(client.peer, began(x.started, utc_offset));
+            x.record.begin(client.peer, x.started.wall_us, utc_offset);
+            x.entered_us = x.started.mono_us;
+            x.now_us = tick.mono_us;
             client.exchange = Some(x.key);
             client.scanned = 0;
             client.since_us = 0;
@@ -152,7 +153,8 @@ impl Core<'_> {
         x.last = x.request.must_close() || one_request(listener.one_request, &x.request, &x.head);
         if let Some(client) = self.client(x.client) {
             let request = Request { head: &x.request, bytes: &x.head, peer: client.peer };
-            x.record.request(&request, listener.log_level);
+            x.record.request(&request, &listener.log_format);
+            x.checked = true;
         }
         let refused =
             if listener.check_url.as_ref().is_some_and(|url| !url.is_match(x.request.target.of(&x.head))) {
@@ -195,10 +197,6 @@ fn one_request(rule: OneRequest, request: &RequestHead, bytes: &[u8]) -> bool {
         OneRequest::Always => true,
         OneRequest::OldBrowsers => memchr::memmem::find(agent(), b"MSIE").is_some(),
     }
-}
-
-fn began(started: Tick, offset_seconds: i32) -> LocalTime {
-    LocalTime { unix_seconds: (started.wall_us / 1_000_000) as i64, offset_seconds }
 }
 
 /// Keeps the beginning of a head in memory of its own size: a thousand clients that each send half a head must not

@@ -8,6 +8,7 @@ use crate::flow::exchange::{Exchange, Side, Step};
 use crate::flow::stream::{Body, Stream};
 use crate::http::h1::write;
 use crate::limits;
+use crate::observe::record::EndedBy;
 use ounce_mem::{Buf, Counter, Key};
 
 /// What became of a stream for now.
@@ -46,6 +47,7 @@ impl Core<'_> {
     /// The request turned out bad after its head had gone to the backend, which must not take it for complete.
     fn refuse_body(&mut self, x: &mut Exchange, status: u16, why: &str, tick: Tick, fx: &mut Effects) {
         self.counters.add(Counter::Refusals, 1);
+        x.record.ended_by = EndedBy::Client;
         if x.answered {
             return self.cut_short(x, why, tick, fx);
         }
@@ -243,14 +245,18 @@ impl Core<'_> {
     /// The response cannot be completed: the client connection ends in a way that shows it.
     pub(crate) fn cut_short(&mut self, x: &mut Exchange, why: &str, tick: Tick, fx: &mut Effects) {
         self.problem(x, x.record.status, why, fx);
+        if x.record.ended_by == EndedBy::Nobody {
+            x.record.ended_by = EndedBy::Backend;
+        }
         // Where the end of the connection is the end of the body, only a reset tells a cut from an end.
-        let end = if x.until_close { End::Abort } else { End::Flush };
+        let end = if x.until_close || x.step == Step::Tunnel { End::Abort } else { End::Flush };
         self.drop_upstream(x, Close::Abort, fx);
         self.conclude(x, Some(end), tick, fx);
     }
 
     /// The client is gone or stands still.
     pub(crate) fn abandon(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        x.record.ended_by = EndedBy::Client;
         self.drop_upstream(x, Close::Abort, fx);
         self.conclude(x, Some(End::Abort), tick, fx);
     }
