@@ -1,6 +1,6 @@
 //! Clients: they send their script in pieces and check every byte that comes back.
 
-use crate::message::{Ask, Frame, Head, Reader, pattern};
+use crate::message::{Ask, Deed, Frame, Head, Reader, pattern};
 use crate::scene::Tally;
 use ounce_sys::sim::{Far, FarRead, Random, SimNet};
 use ounce_sys::socket::Address;
@@ -33,6 +33,10 @@ pub(crate) struct Client {
     received: usize,
     manner: Manner,
     shut: bool,
+    /// A body that waits for its invitation.
+    held: Option<Vec<u8>>,
+    /// The connection is a tunnel now.
+    tunnel: bool,
     /// The connection ended in a reset.
     reset: bool,
     pub(crate) over: bool,
@@ -52,6 +56,8 @@ impl Client {
             received: 0,
             manner,
             shut: false,
+            held: None,
+            tunnel: false,
             reset: false,
             over: false,
         }
@@ -69,6 +75,10 @@ impl Client {
             Some(far) => far,
             None => match net.connect(&self.to) {
                 Ok(far) => *self.far.insert(far),
+                Err(_) if tally.drained => {
+                    self.over = true;
+                    return;
+                }
                 Err(errno) => panic!("the listener refused a connection: {errno}"),
             },
         };
@@ -91,11 +101,17 @@ impl Client {
 
     fn ask(&mut self, random: &mut Random) {
         while !self.script.is_empty()
+            && self.held.is_none()
             && (self.manner.pipelines || (self.waiting.is_empty() && self.output.is_empty()))
         {
             let Some(ask) = self.script.pop_front() else { return };
-            let wire = ask.wire(|most| 1 + random.below(most as u64) as usize);
-            self.output.extend(wire);
+            let (head, body) = ask.wire(|most| 1 + random.below(most as u64) as usize);
+            self.output.extend(head);
+            if ask.expect {
+                self.held = Some(body);
+            } else {
+                self.output.extend(body);
+            }
             self.waiting.push_back(ask);
         }
     }
@@ -120,7 +136,10 @@ impl Client {
                 }
             }
         }
-        if self.manner.half_closes && self.script.is_empty() && !self.shut {
+        // The other end of a tunnel learns in this way that this was all.
+        let says_more = self.held.is_some() || self.waiting.back().is_some_and(|ask| ask.upgrade);
+        let ends = self.manner.half_closes && self.script.is_empty() && !says_more;
+        if (ends || self.tunnel) && !self.shut {
             self.shut = true;
             net.shutdown_write(far);
         }
@@ -166,9 +185,21 @@ impl Client {
         let status = head.status();
         let ask = self.waiting.front().unwrap_or_else(|| panic!("a response to nothing: {head:?}"));
         assert!(head.first.starts_with("HTTP/1.1 "), "{}", head.first);
+        if status == 101 {
+            assert!(ask.upgrade, "a tunnel was not asked for");
+            self.output.extend(pattern(ask.id, ask.answer));
+            self.tunnel = true;
+            self.reading = Some((head, Reader::new(Frame::UntilClose)));
+            return true;
+        }
         if status < 200 {
-            assert_eq!(status, 103, "100 was not asked for");
             assert!(!ask.old, "HTTP/1.0 knows no interim responses");
+            if status == 100 {
+                let body = self.held.take().expect("100 was asked for, once");
+                self.output.extend(body);
+            } else {
+                assert_eq!(status, 103);
+            }
             self.input.drain(..head.len);
             return true;
         }
@@ -204,14 +235,19 @@ impl Client {
             }
             return false;
         };
-        if status == 200 {
+        if matches!(status, 101 | 200) {
             let id = head.field("x-id").expect("the origin's own line");
             assert_eq!(id, ask.id.to_string(), "the response to another request");
-            let whole = if ask.method == "HEAD" { Vec::new() } else { pattern(!ask.id, ask.answer) };
+            let whole = match (status, ask.method) {
+                (101, _) => pattern(ask.id, ask.answer),
+                (_, "HEAD") => Vec::new(),
+                _ => pattern(!ask.id, ask.answer),
+            };
             let cut_at_close = frame == Frame::UntilClose && body.len() < whole.len();
             if cut_at_close {
-                // Only a reset tells.
-                assert!(self.reset, "a cut response looks whole: {ask:?}");
+                // Only a reset tells; an origin of a tunnel that closes in the middle tells nobody.
+                let untold = status == 101 && ask.deed == Deed::DieInBody;
+                assert!(self.reset || untold, "a cut response looks whole: {ask:?}");
                 assert_eq!(body, whole[..body.len()]);
                 tally.cut += 1;
             } else {
@@ -223,6 +259,8 @@ impl Client {
                     whole.len()
                 );
                 tally.answered += 1;
+                tally.tunnels += u64::from(status == 101);
+                tally.invited += u64::from(ask.expect);
                 tally.bodies += u64::from(!body.is_empty());
             }
         } else {
@@ -239,6 +277,7 @@ impl Client {
             self.waiting.clear();
             self.script.clear();
             self.output.clear();
+            self.held = None;
         }
         true
     }

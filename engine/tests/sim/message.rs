@@ -61,6 +61,11 @@ impl Deed {
         format!("{self:?}")
     }
 
+    /// Offers of a tunnel are accepted; the others answer them as any request.
+    pub(crate) fn accepts_upgrade(self) -> bool {
+        matches!(self, Deed::Length | Deed::Chunked | Deed::Trailers | Deed::Early | Deed::DieInBody)
+    }
+
     fn of(name: &str) -> Deed {
         *ANY.iter().find(|deed| deed.name() == name).unwrap_or_else(|| panic!("no deed {name}"))
     }
@@ -75,33 +80,38 @@ pub(crate) struct Ask {
     pub(crate) chunked: bool,
     pub(crate) old: bool,
     pub(crate) last: bool,
+    /// Its body waits for an invitation (RFC 9110 10.1.1).
+    pub(crate) expect: bool,
+    /// It offers to make the connection a tunnel; through it go as many bytes as `answer` says, and come back.
+    pub(crate) upgrade: bool,
     pub(crate) answer: usize,
     pub(crate) deed: Deed,
 }
 
 impl Ask {
-    /// The request as it goes over the wire; `cut` draws where chunks end.
-    pub(crate) fn wire(&self, mut cut: impl FnMut(usize) -> usize) -> Vec<u8> {
+    /// The request's head and body as they go over the wire; `cut` draws where chunks end.
+    pub(crate) fn wire(&self, mut cut: impl FnMut(usize) -> usize) -> (Vec<u8>, Vec<u8>) {
         let version = if self.old { "1.0" } else { "1.1" };
         let path = format!("/{}/{}/{}", self.id, self.answer, self.deed.name());
         let mut wire = format!("{} {path} HTTP/{version}\r\nHost: sim\r\nX-Id: {}\r\n", self.method, self.id);
-        if self.last {
+        if self.upgrade {
+            wire += "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+        } else if self.last {
             wire += "Connection: close\r\n";
         }
-        let body = pattern(self.id, self.body);
-        let mut wire = if self.chunked {
-            (wire + "Transfer-Encoding: chunked\r\n\r\n").into_bytes()
-        } else if self.method == "POST" || self.method == "PUT" {
-            (wire + &format!("Content-Length: {}\r\n\r\n", self.body)).into_bytes()
-        } else {
-            (wire + "\r\n").into_bytes()
-        };
-        if self.chunked {
-            chunks(&body, &mut wire, &mut cut, "");
-        } else {
-            wire.extend(body);
+        if self.expect {
+            wire += "Expect: 100-continue\r\n";
         }
-        wire
+        let mut body = pattern(self.id, self.body);
+        if self.chunked {
+            wire += "Transfer-Encoding: chunked\r\n";
+            let mut framed = Vec::new();
+            chunks(&body, &mut framed, &mut cut, "");
+            body = framed;
+        } else if self.method == "POST" || self.method == "PUT" {
+            wire += &format!("Content-Length: {}\r\n", self.body);
+        }
+        ((wire + "\r\n").into_bytes(), body)
     }
 
     pub(crate) fn idempotent(&self) -> bool {

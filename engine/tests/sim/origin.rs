@@ -32,6 +32,8 @@ struct Connection {
     reading: Option<(Head, Reader)>,
     /// The answer to the request being read is out already.
     early: bool,
+    /// It is a tunnel that gives back what comes in.
+    echo: bool,
     eof: bool,
     over: bool,
 }
@@ -64,6 +66,7 @@ impl Connection {
             written: 0,
             reading: None,
             early: false,
+            echo: false,
             eof: false,
             over: false,
         }
@@ -82,7 +85,10 @@ impl Connection {
                 }
             }
         }
-        while !self.closing && self.die_at.is_none() && self.serve(random, memory) {}
+        while !self.echo && !self.closing && self.die_at.is_none() && self.serve(random, memory) {}
+        if self.echo {
+            self.output.append(&mut self.input);
+        }
         self.send(net);
         if !self.over && self.eof && self.output.is_empty() {
             net.close(self.far);
@@ -132,6 +138,11 @@ impl Connection {
         assert_eq!(head.field("x-id"), Some(id.to_string().as_str()), "a head of two requests");
         assert_eq!(head.field("x-forwarded-proto"), Some("http"));
         let method = head.first.split(' ').next().unwrap_or_default().to_owned();
+        if head.field("upgrade").is_some() && deed.accepts_upgrade() {
+            self.input.drain(..head.len);
+            self.switch(id, answer, deed);
+            return false;
+        }
         if deed == Deed::Early && !self.early {
             self.early = true;
             self.answer(&method, id, answer, deed, random);
@@ -152,6 +163,18 @@ impl Connection {
         }
         self.closing |= head.field("connection") == Some("close") || head.first.ends_with("1.0");
         true
+    }
+
+    /// Accepts an upgrade.
+    fn switch(&mut self, id: u64, len: usize, deed: Deed) {
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nX-Id: {id}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        );
+        self.output.extend(head.bytes());
+        self.echo = true;
+        if deed == Deed::DieInBody {
+            self.die_at = Some(self.written + self.output.len() + len / 2);
+        }
     }
 
     fn answer(&mut self, method: &str, id: u64, len: usize, deed: Deed, random: &mut Random) {

@@ -8,7 +8,7 @@ use ounce_core::Plan;
 use ounce_core::route::compile::{Ids, compile};
 use ounce_engine::tls::Tls;
 use ounce_engine::{ListeningSocket, Order, Worker, WorkerSetup};
-use ounce_mem::{BackendId, Limits, Pool, Segment};
+use ounce_mem::{BackendId, Counter, Limits, Owner, Pool, Segment};
 use ounce_sys::sim::{Faults, Random, SimNet};
 use ounce_sys::socket::Address;
 use std::cell::RefCell;
@@ -55,6 +55,12 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     /// Among them those with a body.
     pub(crate) bodies: u64,
+    /// Tunnels that gave back every byte.
+    pub(crate) tunnels: u64,
+    /// Answers to requests whose body had waited for its invitation.
+    pub(crate) invited: u64,
+    /// The worker was told to drain in the middle of it all.
+    pub(crate) drained: bool,
     /// Errors of the proxy's own.
     pub(crate) refused: u64,
     /// Responses that ended early.
@@ -77,6 +83,8 @@ impl Tally {
     pub(crate) fn add(&mut self, other: Tally) {
         self.answered += other.answered;
         self.bodies += other.bodies;
+        self.tunnels += other.tunnels;
+        self.invited += other.invited;
         self.refused += other.refused;
         self.cut += other.cut;
         self.unanswered += other.unanswered;
@@ -88,6 +96,8 @@ impl Tally {
 /// A run that is about to begin.
 pub(crate) struct Scene {
     seed: u64,
+    /// When the worker is told to drain, if before the last client has left.
+    drain_us: Option<u64>,
     faults: Option<Faults>,
     calm: bool,
 }
@@ -120,7 +130,7 @@ impl Ids for Rows<'_> {
 impl Scene {
     /// Any faults, any deeds.
     pub(crate) fn stormy(seed: u64) -> Scene {
-        Scene { seed, faults: None, calm: false }
+        Scene { seed, drain_us: drain_us(seed), faults: None, calm: false }
     }
 
     /// A network that only takes its time, and origins that always answer.
@@ -135,7 +145,7 @@ impl Scene {
             wall_jump: 0,
             ..drawn
         };
-        Scene { seed, faults: Some(faults), calm: true }
+        Scene { seed, drain_us: drain_us(seed), faults: Some(faults), calm: true }
     }
 
     pub(crate) fn play(self) -> Tally {
@@ -197,11 +207,14 @@ impl Scene {
             for backend in 0..3 {
                 segment.backends().revive(BackendId(backend), net.now().mono_us / 1000);
             }
-            if outside.borrow().clients.iter().all(|client| client.over) {
+            let drained = self.drain_us.is_some_and(|at| net.now().mono_us >= at);
+            outside.borrow_mut().tally.drained |= drained;
+            if drained || outside.borrow().clients.iter().all(|client| client.over) {
                 worker.order(Order::Drain);
             }
         }
         drop(worker);
+        check_books(segment, owner);
         net.assert_all_returned(&[listening]);
         let mut tally = outside.borrow().tally;
         tally.turns = turns;
@@ -225,6 +238,7 @@ impl Scene {
         let mut script: Vec<Ask> = (0..requests).map(|_| self.ask(random, next_id)).collect();
         if let Some(last) = script.last_mut() {
             last.last = random.chance(300);
+            last.upgrade = last.method == "GET" && !last.old && random.chance(400);
         }
         // A request of HTTP/1.0 ends its connection.
         if let Some(old) = script.iter().position(|ask| ask.old) {
@@ -249,6 +263,7 @@ impl Scene {
         let method = ["GET", "GET", "GET", "HEAD", "POST", "PUT"][random.below(methods) as usize];
         let carries = matches!(method, "POST" | "PUT");
         let old = random.chance(80);
+        let body = if carries { size(random) } else { 0 };
         let deed = if self.calm {
             // Without a body nothing hinders a second try.
             let revivable = matches!(method, "GET" | "HEAD") && random.chance(100);
@@ -263,10 +278,12 @@ impl Scene {
         Ask {
             id,
             method,
-            body: if carries { size(random) } else { 0 },
+            body,
             chunked: carries && !old && random.chance(500),
             old,
             last: false,
+            expect: body > 0 && !old && random.chance(200),
+            upgrade: false,
             answer: size(random),
             deed,
         }
@@ -293,6 +310,22 @@ fn size(random: &mut Random) -> usize {
         3 => random.below(60_000) as usize,
         4 => 200_000 + random.below(300_000) as usize,
         _ => 1 + random.below(2000) as usize,
+    }
+}
+
+/// One run in five is drained in the middle.
+fn drain_us(seed: u64) -> Option<u64> {
+    let mut random = Random::new(seed ^ 0xd4a1);
+    random.chance(200).then(|| 1_000_000 + random.below(1_000_000))
+}
+
+/// What was counted up was counted down again.
+fn check_books(segment: &Segment, owner: Owner) {
+    let page = segment.counters().page(owner.worker);
+    assert_eq!(page.get(Counter::ConnectionsOpen), 0, "open clients");
+    assert_eq!(page.get(Counter::BackendIdle), 0, "parked connections");
+    for backend in 0..3 {
+        assert_eq!(segment.backends().connections(BackendId(backend)), 0, "connections to backend {backend}");
     }
 }
 
