@@ -113,9 +113,9 @@ impl Core<'_> {
         record.retries = x.retries;
         record.ended_in = x.step.name();
         record.spend(x.step as usize, tick.mono_us.saturating_sub(x.entered_us));
-        record.local = client.and_then(|client| client.local);
+        let local = client.and_then(|client| client.local);
         let request = client.filter(|_| x.checked).map(|client| x.view(client.peer));
-        let line = Line { record: &x.record, request, plan: self.plan, listener, worker: self.id };
+        let line = Line { record: &x.record, request, plan: self.plan, listener, local, worker: self.id };
         line.render(&mut fx.requests);
     }
 
