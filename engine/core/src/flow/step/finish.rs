@@ -44,7 +44,8 @@ impl Core<'_> {
     /// Keeps the backend connection for another request if it is beyond doubt.
     fn park_or_close(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         let Some(key) = x.upstream.take() else { return };
-        let clean = self.sockets.get(key).is_some_and(|s| !s.eof && s.input.is_empty() && s.owed == 0);
+        let clean =
+            self.sockets.get(key).is_some_and(|s| !s.eof && !s.failed && s.input.is_empty() && s.owed == 0);
         if !(x.reusable && x.up.is_done() && clean) || self.draining() {
             let how = if x.up.is_done() { Close::Flush } else { Close::Abort };
             return self.close_upstream(key, how, fx);
