@@ -1,5 +1,6 @@
 //! The command line: Pound's options, getopt(3)-like, and a few long ones.
 
+use crate::supervisor::CAN_TAKE_OVER;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub(crate) enum Request {
     Version,
     /// `--help-directives`.
     Directives,
+    /// Asked by a running program that is to be replaced by this one; for nobody else.
+    CanTakeOver(Settings),
 }
 
 /// How to run.
@@ -81,7 +84,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
     let mut args = args.into_iter();
     let mut settings = Settings::default();
     let mut extra = None;
-    let mut only_extra = false;
+    let (mut only_extra, mut can_take_over) = (false, false);
     while let Some(arg) = args.next() {
         let bytes = arg.as_bytes();
         if only_extra || bytes == b"-" || !bytes.starts_with(b"-") {
@@ -94,6 +97,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
                 b"help" => return Ok(Request::Help),
                 b"help-directives" => return Ok(Request::Directives),
                 b"version" => return Ok(Request::Version),
+                _ if arg == CAN_TAKE_OVER => can_take_over = true,
                 _ => return Err(format!("unrecognized option '{}'", arg.to_string_lossy())),
             }
         } else if let Some(request) = cluster(&bytes[1..], &mut args, &mut settings)? {
@@ -105,6 +109,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         None if settings.demo && settings.file.is_some() => {
             Err("--demo brings its own configuration; it does not go with -f".into())
         }
+        None if can_take_over => Ok(Request::CanTakeOver(settings)),
         None => Ok(Request::Run(settings)),
     }
 }
@@ -201,7 +206,7 @@ A reverse proxy and load balancer that reads Pound's configuration.
   -V, --version      print the version
 
 Signals: HUP reloads the configuration, INT finishes active requests and ends, TERM and QUIT end at once,
-USR1 reopens the log.
+USR1 reopens the log, USR2 replaces the running program by the one that is installed now.
 ",
         default_file(name).display()
     )

@@ -13,7 +13,8 @@ use crate::log::Log;
 use crate::pidfile::PidFile;
 use crate::rows::Rows;
 use crate::source::{Generation, Reading, Source, create_segment};
-use crate::supervisor::{Setup, Supervisor, stage};
+use crate::supervisor::{Invocation, Setup, Supervisor, stage};
+use crate::takeover;
 use ounce_conf::Options;
 use ounce_sys::{process, signal};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,9 @@ fn check(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
 }
 
 fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
+    if let Some(handover) = takeover::left_to_us() {
+        return takeover::resume(name, settings, handover);
+    }
     let started = SystemTime::now();
     if settings.close_extra_fds {
         process::close_fds_except(&[]).map_err(|error| format!("cannot close descriptors: {error}"))?;
@@ -59,15 +63,14 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
     warnings.iter().for_each(|line| log.problem(line));
     prepare_process()?;
     let mut bindings = Bindings::default();
-    let staged = stage(&mut bindings, &rows, None, &generation, &source.folder)?;
+    let staged = stage(&mut bindings, &rows, None, None, &generation, &source.folder)?;
 
     let pid_path = pid_path(settings, &generation, &source.folder);
     let detached = generation.config.global.daemon && !stays(settings);
     let mut starter = None;
     if detached {
-        // The daemon's working directory is another.
-        source.file = source.folder.join(&source.file);
-        source.options.include_dir = source.options.include_dir.map(|folder| source.folder.join(folder));
+        let folder = source.folder.clone();
+        make_absolute(&mut source, &folder);
         match detach().map_err(|error| format!("cannot leave the terminal: {error}"))? {
             Side::Daemon(line) => starter = Some(line),
             // Sockets and files are the daemon's; nothing of them may be dropped here.
@@ -77,6 +80,7 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
     let pid_file = pid_path.as_deref().map(PidFile::write).transpose()?;
     let setup = Setup {
         name: name.to_owned(),
+        invocation: invocation(&source.folder),
         source,
         log: Log::standard(name, settings.verbose),
         rows,
@@ -91,6 +95,22 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
     Ok(supervisor.run(generation, staged))
 }
 
+/// How this program was called. A name without a folder is found by `PATH`, any other from where it was started.
+pub(crate) fn invocation(folder: &Path) -> Invocation {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    let path = Path::new(&name);
+    let program = if path.components().count() > 1 { folder.join(path) } else { path.to_owned() };
+    Invocation { program, name, arguments: words.collect() }
+}
+
+/// Makes paths independent of the working directory, since the daemon's is another.
+pub(crate) fn make_absolute(source: &mut Source, folder: &Path) {
+    source.folder = folder.to_owned();
+    source.file = folder.join(&source.file);
+    source.options.include_dir = source.options.include_dir.take().map(|below| folder.join(below));
+}
+
 fn prepare_demo(settings: &Settings) -> Result<Option<Demo>, String> {
     if !settings.demo {
         return Ok(None);
@@ -98,7 +118,11 @@ fn prepare_demo(settings: &Settings) -> Result<Option<Demo>, String> {
     Demo::prepare().map(Some).map_err(|error| format!("cannot prepare the demo: {error}"))
 }
 
-fn source(name: &str, settings: &Settings, demo: Option<&Demo>) -> Result<Source, String> {
+/// Where the settings say that the configuration comes from.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn source(name: &str, settings: &Settings, demo: Option<&Demo>) -> Result<Source, String> {
     let text = demo.map(Demo::config).transpose();
     let text = text.map_err(|error| format!("cannot prepare the demo: {error}"))?;
     let file = match (&text, &settings.file) {
@@ -127,7 +151,11 @@ fn pid_path(settings: &Settings, generation: &Generation, folder: &Path) -> Opti
     (path.as_os_str() != "-").then(|| folder.join(path))
 }
 
-fn prepare_process() -> Result<(), String> {
+/// Sets what holds for this process and its children.
+///
+/// # Errors
+/// What could not be set, in words.
+pub(crate) fn prepare_process() -> Result<(), String> {
     // Children inherit both. Few descriptors mean few clients, not no service.
     let _ = process::raise_open_files();
     signal::ignore_pipe().map_err(|error| format!("cannot ignore SIGPIPE: {error}"))

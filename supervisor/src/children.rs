@@ -13,6 +13,8 @@ pub(crate) const DRAIN: u8 = b'D';
 pub(crate) const STOP: u8 = b'S';
 /// Says, in either direction, that a switch in the segment was changed.
 pub(crate) const CHANGED: u8 = b'C';
+/// Has a worker look into the queues of its listening sockets.
+pub(crate) const ACCEPT: u8 = b'A';
 /// Tells the warden to reopen what it writes to.
 pub(crate) const REOPEN: u8 = b'O';
 /// Says that a child is ready.
@@ -56,9 +58,9 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// A child that was just forked.
-    pub(crate) fn new(slot: Slot, generation: u32, role: Role, pid: i32, orders: OwnedFd) -> Child {
-        Child { slot, generation, role, pid, orders: Some(orders), reason: None }
+    /// A child with our end of its orders socket, if that is still open.
+    pub(crate) fn new(slot: Slot, generation: u32, role: Role, pid: i32, orders: Option<OwnedFd>) -> Child {
+        Child { slot, generation, role, pid, orders, reason: None }
     }
 
     /// Our end of its orders socket, to be watched.
@@ -171,7 +173,7 @@ mod tests {
 
     fn child() -> (Child, OwnedFd) {
         let (ours, theirs) = pairs::seqpacket().unwrap();
-        (Child::new(3, 1, Role::Worker { position: 1 }, 1_000_000_000, ours), theirs)
+        (Child::new(3, 1, Role::Worker { position: 1 }, 1_000_000_000, Some(ours)), theirs)
     }
 
     fn say(theirs: &OwnedFd, message: &[u8]) {
@@ -225,7 +227,7 @@ mod tests {
         let (worker, at_worker) = child();
         let (ours, at_warden) = pairs::seqpacket().unwrap();
         children.insert(worker);
-        children.insert(Child::new(4, 1, Role::Warden, 1_000_000_001, ours));
+        children.insert(Child::new(4, 1, Role::Warden, 1_000_000_001, Some(ours)));
         children.order(3, DRAIN);
         children.order(9, DRAIN);
         children.order_workers(CHANGED);

@@ -100,6 +100,23 @@ pub(crate) struct Staged {
 }
 
 impl Bindings {
+    /// The sockets that an earlier program has left.
+    pub(crate) fn adopt(held: Vec<(Place, Vec<OwnedFd>)>) -> Bindings {
+        let bound = held.into_iter().map(|(place, sockets)| {
+            let file = match &place {
+                Place::Unix(path) | Place::Control(path) => SocketFile::made(path).ok(),
+                Place::Inet(_) | Place::Received(_) => None,
+            };
+            Bound { place, sockets, file }
+        });
+        Bindings { bound: bound.collect(), started: true }
+    }
+
+    /// All sockets, to be left to the next program.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&Place, &[OwnedFd])> {
+        self.bound.iter().map(|bound| (&bound.place, &bound.sockets[..]))
+    }
+
     /// Binds what these places lack for so many workers.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 use crate::fleet::Slot;
 use ounce_sys::pairs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Room for lines that are on their way, per worker. What does not fit is counted by the worker and dropped.
 const QUEUE_BYTES: usize = 1024 * 1024;
@@ -24,6 +24,16 @@ struct Pair {
 }
 
 impl Logs {
+    /// The pairs that an earlier program has left, in slot order: reading and writing ends.
+    pub(crate) fn adopt(pairs: Vec<(OwnedFd, OwnedFd)>) -> Logs {
+        Logs { pairs: pairs.into_iter().map(|(read, write)| Pair { read, write }).collect() }
+    }
+
+    /// All ends, to be left to the next program.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (BorrowedFd<'_>, BorrowedFd<'_>)> {
+        self.pairs.iter().map(|pair| (pair.read.as_fd(), pair.write.as_fd()))
+    }
+
     /// The writing end of a slot, made if there is none yet.
     ///
     /// # Errors

@@ -10,7 +10,8 @@
 //! | `boot` | the order of a start |
 //! | `source` | the configuration and what follows from it alone |
 //! | `fleet` | every decision about children, without a process or a clock |
-//! | `supervisor` | the loop that carries the decisions out; reloads |
+//! | `supervisor` | the loop that carries the decisions out; reloads; replacing the program |
+//! | `handover`, `takeover` | what one program leaves to the next, and how that one begins |
 //! | `reload`, `known` | a changed configuration is checked in a child, which passes on what it asked the system |
 //! | `listen` | the listening sockets and who gets which |
 //! | `rows` | rows of the segment: claimed, kept, swept |
@@ -35,6 +36,7 @@ mod daemon;
 mod demo;
 mod events;
 mod fleet;
+mod handover;
 mod inheritance;
 mod known;
 mod listen;
@@ -45,6 +47,7 @@ mod reload;
 mod rows;
 mod source;
 mod supervisor;
+mod takeover;
 mod warden;
 mod worker;
 
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Ok(Request::Run(settings)) => boot::run(&name, &settings),
         Ok(Request::Help) => print(&args::help(&name)),
         Ok(Request::Version) => print(&args::version(&name)),
+        Ok(Request::CanTakeOver(settings)) => takeover::can_take_over(&name, &settings),
         Ok(Request::Directives) => print(&ounce_conf::help_directives()),
         Err(error) => {
             eprintln!("{name}: {error}\nTry '{name} -h' for more.");

@@ -12,6 +12,16 @@ pub(crate) struct PidFile {
 }
 
 impl PidFile {
+    /// The file that this process has written under an earlier program.
+    pub(crate) fn adopt(path: PathBuf) -> PidFile {
+        PidFile { path, pid: std::process::id() }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the number of this process.
     ///
     /// # Errors

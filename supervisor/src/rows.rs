@@ -7,7 +7,7 @@
 use ounce_core::Plan;
 use ounce_core::route::compile::Ids;
 use ounce_mem::{BackendId, Segment, ServiceId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a generation has rows for.
@@ -45,6 +45,16 @@ impl Rows {
         Rows { segment, number: 0 }
     }
 
+    /// The tables as an earlier program has left them, with the last number under which it claimed rows.
+    pub(crate) fn adopt(segment: Arc<Segment>, number: u32) -> Rows {
+        Rows { segment, number }
+    }
+
+    /// The last number under which rows were claimed.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// The segment.
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.segment
@@ -68,23 +78,53 @@ impl Rows {
         self.segment.backends().sweep(self.number);
     }
 
-    /// Sets switches as `plan`'s file says.
-    pub(crate) fn set_switches(&self, serving: Option<&Plan>, plan: &Plan, which: Switches) {
-        let before = serving.map(Said::by).unwrap_or_default();
-        let now = Said::by(plan);
-        let is_due = |before: Option<&bool>, disabled: bool| match which {
-            Switches::New => before.is_none(),
-            Switches::Changed => before.is_some_and(|before| *before != disabled),
-        };
-        for (row, disabled) in now.services {
-            if is_due(before.services.get(&row), disabled) {
-                self.segment.services().set_disabled(ServiceId(row), disabled);
-            }
+    /// Sets the switches of rows that the serving generation does not have, before anybody looks at them.
+    pub(crate) fn set_new_switches(&self, before: Option<&Said>, now: &Said) {
+        let nothing = Said::default();
+        let before = before.unwrap_or(&nothing);
+        self.set_services(now.services.iter().filter(|(row, _)| !before.services.contains_key(row)));
+        self.set_backends(now.backends.iter().filter(|(row, _)| !before.backends.contains_key(row)));
+    }
+
+    /// Sets the switches of which the two files say different things. Where both say the same, an operator's word since
+    /// then counts.
+    pub(crate) fn set_changed_switches(&self, before: &Said, now: &Said) {
+        let differs = |before: Option<&bool>, now: &bool| before.is_some_and(|before| before != now);
+        self.set_services(now.services.iter().filter(|(row, now)| differs(before.services.get(row), now)));
+        self.set_backends(now.backends.iter().filter(|(row, now)| differs(before.backends.get(row), now)));
+    }
+
+    fn set_services<'a>(&self, switches: impl Iterator<Item = (&'a u32, &'a bool)>) {
+        for (row, disabled) in switches {
+            self.segment.services().set_disabled(ServiceId(*row), *disabled);
         }
-        for (row, disabled) in now.backends {
-            if is_due(before.backends.get(&row), disabled) {
-                self.segment.backends().set_disabled(BackendId(row), disabled);
-            }
+    }
+
+    fn set_backends<'a>(&self, switches: impl Iterator<Item = (&'a u32, &'a bool)>) {
+        for (row, disabled) in switches {
+            self.segment.backends().set_disabled(BackendId(*row), *disabled);
+        }
+    }
+}
+
+/// Rows, and whether they are disabled.
+pub(crate) type Switches = BTreeMap<u32, bool>;
+
+/// What a file says about switches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Of services.
+    pub(crate) services: Switches,
+    /// Of backends.
+    pub(crate) backends: Switches,
+}
+
+impl Said {
+    /// What the file of this plan says.
+    pub(crate) fn by(plan: &Plan) -> Said {
+        Said {
+            services: plan.services.iter().map(|service| (service.row, service.disabled)).collect(),
+            backends: plan.backends.iter().map(|backend| (backend.row, backend.disabled)).collect(),
         }
     }
 }
@@ -121,32 +161,6 @@ impl Ids for Claims<'_> {
 
     fn backend(&mut self, identity: &str) -> Option<u32> {
         self.claim(Identity::Backend(identity.into()))
-    }
-}
-
-/// Which switches to set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Switches {
-    /// Those of rows that the serving plan does not have: before anybody looks at them.
-    New,
-    /// Those of which the two files say different things: when the plan begins to serve. Where both say the same, an
-    /// operator's word since then counts.
-    Changed,
-}
-
-/// What a file says about switches, by row.
-#[derive(Debug, Default)]
-struct Said {
-    services: HashMap<u32, bool>,
-    backends: HashMap<u32, bool>,
-}
-
-impl Said {
-    fn by(plan: &Plan) -> Said {
-        Said {
-            services: plan.services.iter().map(|service| (service.row, service.disabled)).collect(),
-            backends: plan.backends.iter().map(|backend| (backend.row, backend.disabled)).collect(),
-        }
     }
 }
 
@@ -202,15 +216,15 @@ mod tests {
     fn new_switches_stand_as_the_file_says_and_old_ones_as_the_operator_left_them() {
         let mut rows = rows(8);
         let (first, _) = compile(&mut rows, "a b-");
-        rows.set_switches(None, &first, Switches::New);
+        rows.set_new_switches(None, &Said::by(&first));
         assert!(!is_disabled(&rows, &first, 0));
         assert!(is_disabled(&rows, &first, 1));
         // The operator turns both around; the next file says the same of them and brings another.
         rows.segment().backends().set_disabled(BackendId(first.backends[0].row), true);
         rows.segment().backends().set_disabled(BackendId(first.backends[1].row), false);
         let (second, _) = compile(&mut rows, "a b- c-");
-        rows.set_switches(Some(&first), &second, Switches::New);
-        rows.set_switches(Some(&first), &second, Switches::Changed);
+        rows.set_new_switches(Some(&Said::by(&first)), &Said::by(&second));
+        rows.set_changed_switches(&Said::by(&first), &Said::by(&second));
         let switched = |at| is_disabled(&rows, &second, at);
         assert_eq!([switched(0), switched(1), switched(2)], [true, false, true]);
     }
@@ -219,11 +233,11 @@ mod tests {
     fn a_file_that_changed_its_mind_is_obeyed_when_it_serves() {
         let mut rows = rows(8);
         let (first, _) = compile(&mut rows, "a");
-        rows.set_switches(None, &first, Switches::New);
+        rows.set_new_switches(None, &Said::by(&first));
         let (second, _) = compile(&mut rows, "a-");
-        rows.set_switches(Some(&first), &second, Switches::New);
+        rows.set_new_switches(Some(&Said::by(&first)), &Said::by(&second));
         assert!(!is_disabled(&rows, &second, 0));
-        rows.set_switches(Some(&first), &second, Switches::Changed);
+        rows.set_changed_switches(&Said::by(&first), &Said::by(&second));
         assert!(is_disabled(&rows, &second, 0));
     }
 }

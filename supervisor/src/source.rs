@@ -2,7 +2,7 @@
 
 use crate::known::{Known, Lookup};
 use crate::listen::Place;
-use crate::rows::{Identity, Rows};
+use crate::rows::{Identity, Rows, Said};
 use ounce_conf::model::Config;
 use ounce_conf::{Diagnostic, Options};
 use ounce_core::Plan;
@@ -52,6 +52,8 @@ pub(crate) struct Generation {
     pub(crate) config: Arc<Config>,
     /// As workers use it.
     pub(crate) plan: Arc<Plan>,
+    /// What it says about switches.
+    pub(crate) said: Said,
     /// How many workers serve it.
     pub(crate) workers: u16,
     /// Where each listener of the plan listens.
@@ -130,6 +132,7 @@ impl Source {
         match plan {
             Ok(plan) if errors.is_empty() => Ok(Generation {
                 number,
+                said: Said::by(&plan),
                 plan: Arc::new(plan),
                 workers,
                 places: config.listeners.iter().map(|of| Place::of(&of.listen, &self.folder)).collect(),

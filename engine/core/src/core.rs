@@ -326,7 +326,7 @@ impl<'p> Core<'p> {
     pub(crate) fn receive_from(&mut self, key: Key, fx: &mut Effects) {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         match socket.receiving {
-            Receiving::Off if !socket.eof => {
+            Receiving::Off if !socket.eof && !socket.failed => {
                 socket.receiving = Receiving::On;
                 fx.push(Effect::Receive { socket: key });
             }

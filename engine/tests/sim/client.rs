@@ -2,9 +2,13 @@
 
 use crate::message::{Ask, Deed, Frame, Head, Reader, pattern};
 use crate::scene::Tally;
+use ounce_sys::errno::Errno;
 use ounce_sys::sim::{Far, FarRead, Random, SimNet};
 use ounce_sys::socket::Address;
 use std::collections::VecDeque;
+
+/// What a reset is called where it is told.
+const ECONNRESET: Errno = Errno(104);
 
 /// How a client behaves.
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +133,9 @@ impl Client {
                         return;
                     }
                 }
-                Err(_) => {
+                Err(errno) => {
+                    // Of a reset the kernel tells once.
+                    self.reset |= errno == ECONNRESET;
                     // The proxy has closed: what it said last is still to be read.
                     self.output.clear();
                     self.script.clear();

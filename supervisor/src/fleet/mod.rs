@@ -18,6 +18,8 @@ mod backoff;
 mod pulse;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk;
 
 pub(crate) use action::{Action, Event, Role, Slot};
 
@@ -95,6 +97,31 @@ impl Fleet {
             dark: false,
             slots_max,
             looked: 0,
+        }
+    }
+
+    /// Takes in children that an earlier program has left: those of `serving` are at work, all others on their way out.
+    pub(crate) fn adopt(
+        &mut self,
+        serving: u32,
+        grace_ms: u64,
+        children: impl Iterator<Item = (Slot, u32, Role)>,
+        now: u64,
+    ) {
+        self.serving = Some(serving);
+        self.grace_ms.insert(serving, grace_ms);
+        for (slot, generation, role) in children {
+            let phase = match role {
+                _ if generation == serving => Phase::Ready { since: now },
+                Role::Worker { .. } => {
+                    Phase::Draining { until: now.saturating_add(grace_ms + DRAIN_SLACK_MS) }
+                }
+                Role::Warden => Phase::Stopping { until: now + STOP_MS },
+            };
+            self.grace_ms.insert(generation, grace_ms);
+            let member =
+                Member { generation, role, phase, backoff: Backoff::default(), pulse: Pulse::default() };
+            self.members.insert(slot, member);
         }
     }
 

@@ -3,11 +3,12 @@
 //! Until the commit nothing of the serving generation is touched.
 
 use super::{Supervisor, now};
+use crate::children::{ACCEPT, CHANGED};
 use crate::fleet::{Role, Slot};
 use crate::known::{Known, Lookup};
 use crate::listen::{Bindings, Staged, open_control};
 use crate::reload::Checker;
-use crate::rows::{Rows, Switches};
+use crate::rows::{Rows, Said};
 use crate::source::{Findings, Generation};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -38,7 +39,8 @@ impl std::fmt::Display for News {
     }
 }
 
-/// Binds what a generation needs and sets the switches that are new with it.
+/// Binds what a generation needs and sets the switches that are new with it. `before` is what the serving generation's file
+/// says of them.
 ///
 /// # Errors
 /// What cannot be bound; nothing has changed then.
@@ -46,6 +48,7 @@ pub(crate) fn stage(
     bindings: &mut Bindings,
     rows: &Rows,
     serving: Option<&Generation>,
+    before: Option<&Said>,
     generation: &Generation,
     folder: &Path,
 ) -> Result<Staged, String> {
@@ -55,7 +58,7 @@ pub(crate) fn stage(
         bindings.roll_back(staged);
         return Err(error);
     }
-    rows.set_switches(serving.map(|serving| &*serving.plan), &generation.plan, Switches::New);
+    rows.set_new_switches(before, &generation.said);
     Ok(staged)
 }
 
@@ -122,8 +125,9 @@ impl Supervisor {
         let reading = self.setup.source.read(&mut self.setup.rows, self.number, Lookup::Recall(known))?;
         let generation = reading.generation;
         let serving = self.fleet.serving().and_then(|number| self.generations.get(&number));
+        let before = serving.map(|serving| &serving.said).or(self.left.as_ref());
         let folder = &self.setup.source.folder;
-        let staged = stage(&mut self.bindings, &self.setup.rows, serving, &generation, folder)
+        let staged = stage(&mut self.bindings, &self.setup.rows, serving, before, &generation, folder)
             .map_err(|error| vec![error])?;
         self.rise(generation, staged).map_err(|error| vec![error])
     }
@@ -138,28 +142,37 @@ impl Supervisor {
         if let Some(staged) = self.staged.take() {
             self.bindings.commit(&staged);
         }
-        let Some(generation) = self.generations.get(&number) else { return };
-        let setup = &mut self.setup;
-        match retired.and_then(|retired| self.generations.get(&retired)) {
-            Some(retired) => {
-                setup.rows.set_switches(Some(&retired.plan), &generation.plan, Switches::Changed);
-                if retired.config.global.control != generation.config.global.control
-                    && let Err(error) = give_control(generation, &setup.source.folder)
-                {
-                    setup.log.problem(&error);
-                }
-                setup.log.follow(&generation.config.global.log_target);
-                let of_retired = self.children.iter().filter(|child| child.generation == retired.number);
-                let accepting = of_retired.filter(|child| child.role != Role::Warden).map(|child| child.slot);
-                let news = News { number, accepting: accepting.collect(), until: now() + NEWS_MS };
-                if let Some(overtaken) = self.news.replace(news) {
-                    setup.log.notice(&overtaken.to_string());
-                }
-            }
+        match retired {
+            Some(retired) => self.succeed(retired, number),
             None => self.begin(number),
         }
-        self.children.order_workers(crate::children::CHANGED);
+        self.children.order_workers(CHANGED);
         self.reload_again();
+    }
+
+    /// One generation follows another. Of one that an earlier program has left, no more than its children is known.
+    fn succeed(&mut self, retired: u32, number: u32) {
+        let Some(generation) = self.generations.get(&number) else { return };
+        let setup = &mut self.setup;
+        let (control, said) = match self.generations.get(&retired) {
+            Some(retired) => (retired.config.global.control.as_ref(), Some(&retired.said)),
+            None => (None, self.left.as_ref()),
+        };
+        if let Some(said) = said {
+            setup.rows.set_changed_switches(said, &generation.said);
+        }
+        if control != generation.config.global.control.as_ref()
+            && let Err(error) = give_control(generation, &setup.source.folder)
+        {
+            setup.log.problem(&error);
+        }
+        setup.log.follow(&generation.config.global.log_target);
+        let of_retired = self.children.iter().filter(|child| child.generation == retired);
+        let accepting = of_retired.filter(|child| child.role != Role::Warden).map(|child| child.slot);
+        let news = News { number, accepting: accepting.collect(), until: now() + NEWS_MS };
+        if let Some(overtaken) = self.news.replace(news) {
+            setup.log.notice(&overtaken.to_string());
+        }
     }
 
     /// The first generation serves: the start has succeeded.
@@ -202,8 +215,10 @@ impl Supervisor {
         }
     }
 
-    /// A worker accepts nothing any more.
+    /// A worker accepts nothing any more, or is dead. The kernel may have waked that one, and nobody else, for a connection
+    /// that it did not take: the others look into the queues.
     pub(super) fn has_left(&mut self, slot: Slot) {
+        self.children.order_workers(ACCEPT);
         if let Some(news) = &mut self.news {
             news.accepting.remove(&slot);
         }
@@ -224,6 +239,10 @@ impl Supervisor {
 
     /// Frees the rows of the segment that no living generation names.
     pub(super) fn sweep(&mut self) {
+        // Which rows the children of an earlier program use is not known, so none may be freed while they live.
+        if self.children.iter().any(|child| !self.generations.contains_key(&child.generation)) {
+            return;
+        }
         let living = self.generations.values().flat_map(|generation| &generation.identities);
         self.setup.rows.sweep(living);
     }

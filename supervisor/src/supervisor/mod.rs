@@ -4,8 +4,10 @@
 //! a changed configuration, happens in a child with a limit.
 
 mod change;
+mod upgrade;
 
 pub(crate) use change::stage;
+pub(crate) use upgrade::{CAN_TAKE_OVER, Inherited, Invocation};
 
 use crate::child::{Outfit, fork};
 use crate::children::{CHANGED, Child, Children, DRAIN, Message, REOPEN, STOP};
@@ -19,24 +21,27 @@ use crate::log::Log;
 use crate::logs::Logs;
 use crate::pidfile::PidFile;
 use crate::reload::Checker;
-use crate::rows::Rows;
+use crate::rows::{Rows, Said};
 use crate::source::{Generation, Source};
 use crate::worker::{Birth, fork_warden, fork_worker};
 use change::News;
 use ounce_sys::process::{self, Ended};
 use ounce_sys::{clock, pairs};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::SystemTime;
+use upgrade::Trial;
 
 /// What the start has decided once and for all.
 #[derive(Debug)]
 pub(crate) struct Setup {
     /// The program's name.
     pub(crate) name: String,
+    /// How it was called.
+    pub(crate) invocation: Invocation,
     /// Where the configuration comes from.
     pub(crate) source: Source,
     /// The supervisor's own words.
@@ -73,14 +78,18 @@ pub(crate) struct Supervisor {
     logs: Logs,
     cpus: Vec<usize>,
     checker: Option<Checker>,
+    /// What the file of a generation that an earlier program has left says about switches.
+    left: Option<Said>,
     /// A reload that is not announced yet.
     news: Option<News>,
     /// Another reload was asked for while one was under way.
     again: bool,
     origins: Option<i32>,
     starter: Option<Starter>,
+    /// A new program that is being tried.
+    trial: Option<Trial>,
     /// Goes when the supervisor goes.
-    _pid_file: Option<PidFile>,
+    pid_file: Option<PidFile>,
     failed: bool,
 }
 
@@ -108,11 +117,13 @@ impl Supervisor {
             logs: Logs::default(),
             cpus: process::allowed_cpus()?,
             checker: None,
+            left: None,
             news: None,
             again: false,
             origins: None,
             starter,
-            _pid_file: pid_file,
+            trial: None,
+            pid_file,
             failed: false,
             setup,
         })
@@ -125,6 +136,10 @@ impl Supervisor {
             return 1;
         }
         self.carry_out();
+        self.serve()
+    }
+
+    fn serve(mut self) -> u8 {
         while !self.fleet.is_finished() {
             if let Err(error) = self.turn() {
                 // Without poll(2) there is nothing to wait with. The children end with this process.
@@ -150,7 +165,9 @@ impl Supervisor {
 
     fn turn(&mut self) -> io::Result<()> {
         let checked = self.checker.as_ref().and_then(Checker::deadline);
-        let due = [self.fleet.deadline(), checked, self.news.as_ref().map(News::deadline)];
+        let (news, trial) =
+            (self.news.as_ref().map(News::deadline), self.trial.as_ref().map(Trial::deadline));
+        let due = [self.fleet.deadline(), checked, news, trial];
         let wait_ms = due.into_iter().flatten().min().map(|at| at.saturating_sub(now()));
         let orders =
             self.children.iter().filter_map(|child| Some((Watch::Orders(child.slot), child.orders()?)));
@@ -174,6 +191,9 @@ impl Supervisor {
         if let Some(checker) = &mut self.checker {
             checker.tick(now);
         }
+        if let Some(trial) = &mut self.trial {
+            trial.tick(now);
+        }
         let fleet = self.setup.rows.segment().fleet();
         let mut out = Vec::new();
         self.fleet.tick(now, |slot| fleet.member(slot).heartbeat_ms, &mut out);
@@ -181,6 +201,7 @@ impl Supervisor {
         self.take_verdict();
         self.carry_out();
         self.announce(now);
+        self.conclude_trial();
         Ok(())
     }
 
@@ -199,6 +220,7 @@ impl Supervisor {
                 self.fleet.stop(now(), &mut out);
             }
             SIGUSR1 => self.children.order_wardens(REOPEN),
+            SIGUSR2 => self.request_upgrade(),
             _ => {}
         }
         self.actions.extend(out);
@@ -219,6 +241,8 @@ impl Supervisor {
         if let Some(checker) = self.checker.as_mut().filter(|checker| checker.pid() == ended.pid) {
             checker.hear();
             checker.ended(ended.how);
+        } else if let Some(trial) = self.trial.as_mut().filter(|trial| trial.pid() == ended.pid) {
+            trial.ended(ended.how);
         } else if self.origins == Some(ended.pid) {
             self.origins = None;
             if !self.fleet.is_ending() {
@@ -229,7 +253,9 @@ impl Supervisor {
                 self.on_message(child.slot, message);
             }
             self.setup.rows.segment().fleet().ended(child.slot);
-            self.has_left(child.slot);
+            if child.role != Role::Warden {
+                self.has_left(child.slot);
+            }
             self.tell_fleet(Event::Exited(child.slot, child.epitaph(ended.how)));
         }
     }
@@ -276,7 +302,8 @@ impl Supervisor {
     }
 
     fn try_fork(&mut self, slot: Slot, number: u32, role: Role) -> io::Result<Child> {
-        let generation = self.generations.get(&number).ok_or(io::ErrorKind::NotFound)?;
+        let unknown = || io::Error::other("its configuration was an earlier program's");
+        let generation = self.generations.get(&number).ok_or_else(unknown)?;
         let segment = self.setup.rows.segment();
         let owner = segment.fleet().begin(slot, number);
         let (ours, theirs) = pairs::seqpacket()?;
@@ -313,7 +340,7 @@ impl Supervisor {
             }
         };
         segment.fleet().set_pid(slot, pid as u32);
-        Ok(Child::new(slot, number, role, pid, ours))
+        Ok(Child::new(slot, number, role, pid, Some(ours)))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::route::request::Request;
 use ounce_conf::model::{
     LogField, LogFormat, LogLine, LogMoment, LogObject, LogPiece, Protocol, TimeFormat, TimeUnit,
 };
+use std::net::SocketAddr;
 
 /// A compiled format.
 #[derive(Debug)]
@@ -27,6 +28,12 @@ pub struct Format {
 enum Piece {
     /// This, as it is.
     Literal(Vec<u8>),
+    /// The same; most are a blank or a quote.
+    Byte(u8),
+    /// A text that the record holds.
+    Part(Part, Missing),
+    /// Who the request is from.
+    Peer,
     /// A header field whose place is known without a search.
     Known(Known, Missing),
     /// Any other header field.
@@ -34,7 +41,7 @@ enum Piece {
     Field(LogField),
 }
 
-/// What stands for a header field that is missing in a line of text.
+/// What stands for a text that is missing in a line of text.
 #[derive(Debug, Clone, Copy)]
 enum Missing {
     Nothing,
@@ -94,7 +101,14 @@ impl Format {
     fn literal(&mut self, text: &[u8]) {
         match self.pieces.last_mut() {
             Some(Piece::Literal(before)) => before.extend_from_slice(text),
-            _ => self.pieces.push(Piece::Literal(text.to_vec())),
+            Some(last @ Piece::Byte(_)) => {
+                let Piece::Byte(byte) = *last else { return };
+                *last = Piece::Literal([&[byte], text].concat());
+            }
+            _ => match text {
+                &[byte] => self.pieces.push(Piece::Byte(byte)),
+                text => self.pieces.push(Piece::Literal(text.to_vec())),
+            },
         }
     }
 
@@ -103,10 +117,16 @@ impl Format {
             LogField::Header(name) => (name, Missing::Nothing),
             LogField::HeaderOrDash(name) => (name, Missing::Dash),
             LogField::Ident if self.style == Style::Text => return self.literal(b"-"),
-            field => {
-                self.user |= *field == LogField::User;
-                return self.pieces.push(Piece::Field(field.clone()));
+            LogField::RequestLine => {
+                return self.pieces.push(Piece::Part(Part::RequestLine, Missing::Nothing));
             }
+            LogField::StatusLine => return self.pieces.push(Piece::Part(Part::StatusLine, Missing::Nothing)),
+            LogField::User => {
+                self.user = true;
+                return self.pieces.push(Piece::Part(Part::User, Missing::Dash));
+            }
+            LogField::Originator | LogField::Peer => return self.pieces.push(Piece::Peer),
+            field => return self.pieces.push(Piece::Field(field.clone())),
         };
         self.pieces.push(match Known::of(name.as_bytes()) {
             // Names that share a place with others: each is looked for by its own.
@@ -162,6 +182,8 @@ pub struct Line<'a> {
     pub plan: &'a Plan,
     /// Where it came in.
     pub listener: &'a ListenerPlan,
+    /// The address that the client connected to.
+    pub local: Option<SocketAddr>,
     /// Who served it.
     pub worker: u32,
 }
@@ -173,17 +195,23 @@ impl Line<'_> {
         let style = format.style;
         for piece in &format.pieces {
             match piece {
+                Piece::Byte(byte) => out.push(*byte),
                 Piece::Literal(text) => out.extend_from_slice(text),
+                Piece::Part(part, missing) => text_or(style, self.record.part(*part), *missing, out),
+                Piece::Peer => match self.record.peer {
+                    Some(peer) => style.quoted(out, |out| escape::peer(peer, self.plan.anonymise, out)),
+                    None => style.missing("-", out),
+                },
                 Piece::Known(known, missing) => {
                     let value = self.request.as_ref().and_then(|request| match known {
                         Known::Host => request.host(),
                         known => request.known(*known),
                     });
-                    header(style, value, *missing, out);
+                    text_or(style, value, *missing, out);
                 }
                 Piece::Named(name, missing) => {
                     let value = self.request.as_ref().and_then(|request| request.header(name));
-                    header(style, value, *missing, out);
+                    text_or(style, value, *missing, out);
                 }
                 Piece::Field(field) => self.field(field, style, out),
             }
@@ -194,11 +222,7 @@ impl Line<'_> {
         let record = self.record;
         let request = self.request.as_ref();
         match field {
-            LogField::Originator | LogField::Peer => match record.peer {
-                Some(peer) => style.quoted(out, |out| escape::peer(peer, self.plan.anonymise, out)),
-                None => style.missing("-", out),
-            },
-            LogField::Local => match record.local {
+            LogField::Local => match self.local {
                 Some(local) => style.quoted(out, |out| escape::peer(Peer::Inet(local), false, out)),
                 None => style.text(self.listener.address_text.as_bytes(), out),
             },
@@ -207,13 +231,11 @@ impl Line<'_> {
                 style.text(if secure { b"https" } else { b"http" }, out);
             }
             LogField::Ident => style.missing("-", out),
-            LogField::User => style.text_or(record.part(Part::User), "-", out),
             LogField::Method => style.text_or(request.map(Request::method), "-", out),
             LogField::Query => {
                 let query = request.map(|request| &request.target()[request.path().len()..]);
                 style.text(query.unwrap_or_default(), out);
             }
-            LogField::RequestLine => style.text(record.part(Part::RequestLine).unwrap_or_default(), out),
             LogField::Path => style.text_or(request.map(Request::path), "-", out),
             LogField::Host => match request.and_then(Request::host) {
                 Some(host) => style.text(split_port(host).0, out),
@@ -226,7 +248,6 @@ impl Line<'_> {
             LogField::Status if style == Style::Text => out.extend_from_slice(&status(record.status)),
             LogField::Status if record.status == 0 => style.missing("", out),
             LogField::Status => escape::number(u64::from(record.status), out),
-            LogField::StatusLine => style.text_or(record.part(Part::StatusLine), "", out),
             LogField::BytesOrDash if record.body_bytes == 0 && style == Style::Text => out.push(b'-'),
             LogField::Bytes | LogField::BytesOrDash => escape::number(record.body_bytes, out),
             LogField::RequestBytes => escape::number(record.request_bytes, out),
@@ -237,9 +258,13 @@ impl Line<'_> {
             LogField::Step => style.text(record.ended_in.as_bytes(), out),
             LogField::Retries => escape::number(u64::from(record.retries), out),
             // Compiled to pieces of their own.
-            LogField::Header(name) | LogField::HeaderOrDash(name) => {
-                header(style, request.and_then(|request| request.header(name)), Missing::Dash, out);
-            }
+            LogField::Originator
+            | LogField::Peer
+            | LogField::User
+            | LogField::RequestLine
+            | LogField::StatusLine
+            | LogField::Header(_)
+            | LogField::HeaderOrDash(_) => debug_assert!(false, "no piece of its own: {field:?}"),
         }
     }
 
@@ -283,7 +308,7 @@ impl Line<'_> {
     }
 }
 
-fn header(style: Style, value: Option<&[u8]>, missing: Missing, out: &mut Vec<u8>) {
+fn text_or(style: Style, value: Option<&[u8]>, missing: Missing, out: &mut Vec<u8>) {
     style.text_or(value, if let Missing::Dash = missing { "-" } else { "" }, out);
 }
 

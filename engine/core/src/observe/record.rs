@@ -5,18 +5,15 @@ use crate::Peer;
 use crate::http::head::Version;
 use crate::route::plan::{BackendIx, ServiceIx};
 use crate::route::request::Request;
-use std::net::SocketAddr;
 
 /// Steps in which time is spent: those of [`ounce_conf::model::LogStep`], in its order.
 pub(crate) const STEPS: usize = 8;
 
 /// Facts about one request. Kept per connection: [`Record::begin`] keeps its memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Record {
     /// The peer.
     pub peer: Option<Peer>,
-    /// The address that it connected to.
-    pub local: Option<SocketAddr>,
     /// When the request began: microseconds since 1970.
     pub began_us: u64,
     /// Local time minus UTC in seconds.
@@ -42,7 +39,8 @@ pub struct Record {
     /// Time in each step, in microseconds.
     pub(crate) spent_us: [u64; STEPS],
     text: Vec<u8>,
-    spans: [Option<(u32, u32)>; PARTS],
+    /// Where each part is in `text`.
+    spans: [(u32, u32); PARTS],
 }
 
 /// Who ended an exchange before the end of a backend's response did.
@@ -81,17 +79,46 @@ pub(crate) enum Part {
 
 const PARTS: usize = 3;
 
+/// ` HTTP/1.1`.
+const VERSION_BYTES: usize = 9;
+
+/// The place of a part that is missing: a range that no text has.
+const NOWHERE: (u32, u32) = (1, 0);
+
 impl Record {
     /// Nothing known yet.
+    #[must_use]
     pub fn new() -> Record {
-        Record::default()
+        Record {
+            peer: None,
+            began_us: 0,
+            utc_offset: 0,
+            status: 0,
+            service: None,
+            backend: None,
+            body_bytes: 0,
+            request_bytes: 0,
+            elapsed_us: 0,
+            retries: 0,
+            ended_by: EndedBy::Nobody,
+            ended_in: "",
+            spent_us: [0; STEPS],
+            text: Vec::new(),
+            spans: [NOWHERE; PARTS],
+        }
     }
 
     /// Starts the record of a request that began so many microseconds after 1970.
     pub fn begin(&mut self, peer: Peer, began_us: u64, utc_offset: i32) {
         self.text.clear();
-        let text = std::mem::take(&mut self.text);
-        *self = Record { peer: Some(peer), began_us, utc_offset, text, ..Record::default() };
+        self.peer = Some(peer);
+        (self.began_us, self.utc_offset) = (began_us, utc_offset);
+        (self.service, self.backend) = (None, None);
+        (self.body_bytes, self.request_bytes, self.elapsed_us) = (0, 0, 0);
+        (self.status, self.retries) = (0, 0);
+        (self.ended_by, self.ended_in) = (EndedBy::Nobody, "");
+        self.spent_us = [0; STEPS];
+        self.spans = [NOWHERE; PARTS];
     }
 
     /// The request line of a request that was refused before its head was complete.
@@ -105,14 +132,19 @@ impl Record {
             return;
         }
         let from = &request.bytes[request.head.method_span.start as usize..];
-        let line_end = memchr::memchr2(b'\r', b'\n', from).unwrap_or(from.len());
+        // Behind the target stands a blank and the version, as a rule; the line's end need not be searched for.
+        let usual = (request.head.target.end - request.head.method_span.start) as usize + VERSION_BYTES;
+        let line_end = match from.get(usual) {
+            Some(b'\r' | b'\n') => usual,
+            _ => memchr::memchr2(b'\r', b'\n', from).unwrap_or(from.len()),
+        };
         self.put(Part::RequestLine, &from[..line_end]);
         if format.wants_user()
             && let Some(credentials) = request.basic_credentials()
         {
             let start = self.text.len();
             if decode_user(credentials, &mut self.text) {
-                self.spans[Part::User as usize] = Some((start as u32, self.text.len() as u32));
+                self.spans[Part::User as usize] = (start as u32, self.text.len() as u32);
             } else {
                 self.text.truncate(start);
             }
@@ -141,7 +173,7 @@ impl Record {
             self.text.push(b' ');
             self.text.extend_from_slice(reason);
         }
-        self.spans[Part::StatusLine as usize] = Some((start as u32, self.text.len() as u32));
+        self.spans[Part::StatusLine as usize] = (start as u32, self.text.len() as u32);
     }
 
     /// Time has passed in this step.
@@ -155,11 +187,18 @@ impl Record {
         // Bounded by the largest head, so 32 bits hold the offsets.
         let start = self.text.len();
         self.text.extend_from_slice(value);
-        self.spans[part as usize] = Some((start as u32, self.text.len() as u32));
+        self.spans[part as usize] = (start as u32, self.text.len() as u32);
     }
 
     pub(crate) fn part(&self, part: Part) -> Option<&[u8]> {
-        self.spans[part as usize].map(|(start, end)| &self.text[start as usize..end as usize])
+        let (start, end) = self.spans[part as usize];
+        self.text.get(start as usize..end as usize)
+    }
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record::new()
     }
 }
 

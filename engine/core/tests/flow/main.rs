@@ -7,5 +7,6 @@ mod limits;
 mod messages;
 mod parking;
 mod sessions;
+mod storm;
 mod tunnels;
 mod world;

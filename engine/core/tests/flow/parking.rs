@@ -117,3 +117,20 @@ fn credentials_stay_with_their_client() {
     w.eof(owner);
     assert!(w.wire(upstream).closed.is_some(), "it ends with its client");
 }
+
+/// A connection that broke behind its last answer is not parked, however slowly that answer is read.
+#[test]
+fn a_broken_connection_is_not_parked() {
+    let mut w = World::plain(1);
+    let client = w.client();
+    let upstream = w.get(client);
+    w.stuck(client, true);
+    w.say(upstream, "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n");
+    w.say(upstream, vec![b'a'; 300_000]);
+    w.fail(upstream, Fault::Reset);
+    w.stuck(client, false);
+    assert!(w.heard(client).ends_with("aaa"));
+    assert!(w.wire(client).receiving, "the client has its answer and may ask again");
+    assert!(w.wire(upstream).closed.is_some());
+    assert_eq!(w.counter(Counter::BackendIdle), 0);
+}

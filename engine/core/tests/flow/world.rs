@@ -118,6 +118,25 @@ impl World {
         World::new(&config("xHTTP 3", "", backends))
     }
 
+    /// The sockets that are open, in an order that repeats.
+    pub(crate) fn sockets(&self) -> Vec<Key> {
+        let open = self.wires.iter().filter(|(_, wire)| wire.closed.is_none());
+        let mut keys: Vec<Key> = open.map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// A connect that is under way.
+    pub(crate) fn is_dialling(&self, key: Key) -> bool {
+        self.connects.contains(&key)
+    }
+
+    /// A connect ends well.
+    pub(crate) fn stands(&mut self, key: Key) {
+        self.connects.retain(|&other| other != key);
+        self.on(key, Event::Connected);
+    }
+
     fn tick(&self) -> Tick {
         Tick { mono_us: self.now_us, wall_us: 1_700_000_000_000_000 + self.now_us }
     }

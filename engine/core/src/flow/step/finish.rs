@@ -44,7 +44,8 @@ impl Core<'_> {
     /// Keeps the backend connection for another request if it is beyond doubt.
     fn park_or_close(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         let Some(key) = x.upstream.take() else { return };
-        let clean = self.sockets.get(key).is_some_and(|s| !s.eof && s.input.is_empty() && s.owed == 0);
+        let clean =
+            self.sockets.get(key).is_some_and(|s| !s.eof && !s.failed && s.input.is_empty() && s.owed == 0);
         if !(x.reusable && x.up.is_done() && clean) || self.draining() {
             let how = if x.up.is_done() { Close::Flush } else { Close::Abort };
             return self.close_upstream(key, how, fx);
@@ -113,9 +114,9 @@ impl Core<'_> {
         record.retries = x.retries;
         record.ended_in = x.step.name();
         record.spend(x.step as usize, tick.mono_us.saturating_sub(x.entered_us));
-        record.local = client.and_then(|client| client.local);
+        let local = client.and_then(|client| client.local);
         let request = client.filter(|_| x.checked).map(|client| x.view(client.peer));
-        let line = Line { record: &x.record, request, plan: self.plan, listener, worker: self.id };
+        let line = Line { record: &x.record, request, plan: self.plan, listener, local, worker: self.id };
         line.render(&mut fx.requests);
     }
 
