@@ -1,6 +1,5 @@
 //! What a worker receives from the supervisor, all of it.
 
-use crate::tls::TICKET_KEY_BYTES;
 use ounce_conf::model::IoEngine;
 use ounce_core::Plan;
 use ounce_mem::{Owner, Segment};
@@ -27,8 +26,6 @@ pub struct Heritage {
     pub orders: RawFd,
     /// A datagram socket, one batch of lines a message; see [`crate::logout`].
     pub log: RawFd,
-    /// The keys of TLS session tickets, the same for all workers of all generations.
-    pub ticket_keys: [u8; TICKET_KEY_BYTES],
     /// How it talks to the kernel.
     pub io_engine: IoEngine,
 }

@@ -86,7 +86,6 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
         rows,
         standard_streams: settings.to_stderr || settings.demo,
         detached,
-        ticket_keys: ounce_engine::tls::draw_ticket_keys()?,
         demo,
         started,
     };

@@ -5,7 +5,6 @@ use crate::inheritance::Inheritance;
 use crate::listen::Bindings;
 use crate::source::Generation;
 use crate::warden;
-use ounce_engine::tls::TICKET_KEY_BYTES;
 use ounce_engine::{Heritage, ListeningSocket};
 use ounce_mem::{Owner, Segment};
 use ounce_sys::privilege::Descent;
@@ -24,8 +23,6 @@ pub(crate) struct Birth<'a> {
     pub(crate) owner: Owner,
     /// Its end of the orders socket.
     pub(crate) orders: RawFd,
-    /// The keys of TLS session tickets.
-    pub(crate) ticket_keys: &'a [u8; TICKET_KEY_BYTES],
     /// The supervisor has left the terminal.
     pub(crate) detached: bool,
 }
@@ -41,7 +38,7 @@ pub(crate) fn fork_worker(
     cpus: &[usize],
     log: RawFd,
 ) -> io::Result<i32> {
-    let Birth { generation, segment, owner, orders, detached, .. } = birth;
+    let Birth { generation, segment, owner, orders, detached } = birth;
     let sockets = deal(generation, position, bindings);
     let mut keep: Vec<RawFd> = sockets.iter().map(|socket| socket.fd).collect();
     keep.push(log);
@@ -56,7 +53,6 @@ pub(crate) fn fork_worker(
         sockets,
         orders,
         log,
-        ticket_keys: *birth.ticket_keys,
         io_engine: generation.config.global.io_engine,
     };
     fork(&outfit, || ounce_engine::serve(&heritage, || descend(&generation.descent)))

@@ -3,7 +3,7 @@
 //! [`Certificates`] is what a listener has and [`Dialer`] what a backend has, built by each worker for itself after the
 //! fork; [`Session`] is one connection's state. The core sees plaintext only.
 //!
-//! Ticket keys come from the supervisor and are the same in all workers of all generations, so that a client resumes its
+//! Ticket keys come from the shared segment and are the same in all workers of all generations, so that a client resumes its
 //! session with whichever worker it meets.
 
 mod client;
@@ -13,7 +13,7 @@ mod server;
 mod session;
 
 pub(crate) use client::Dialer;
-pub use server::{Certificates, TICKET_KEY_BYTES, draw_ticket_keys};
+pub use server::{Certificates, TICKET_KEY_BYTES};
 pub(crate) use session::{Pulled, Session};
 
 use openssl::error::ErrorStack;

@@ -18,16 +18,6 @@ pub const TICKET_KEY_BYTES: usize = 80;
 /// SSL_OP_ALLOW_CLIENT_RENEGOTIATION of openssl/ssl.h, which the crate does not name.
 const ALLOW_CLIENT_RENEGOTIATION: u64 = 1 << 8;
 
-/// Fresh keys for session tickets.
-///
-/// # Errors
-/// If the library has no randomness.
-pub fn draw_ticket_keys() -> Result<[u8; TICKET_KEY_BYTES], String> {
-    let mut keys = [0; TICKET_KEY_BYTES];
-    openssl::rand::rand_bytes(&mut keys).map_err(|error| format!("no random bytes: {}", reason(&error)))?;
-    Ok(keys)
-}
-
 /// The contexts of one listener.
 pub struct Certificates {
     default: SslContext,

@@ -52,8 +52,6 @@ pub(crate) struct Setup {
     pub(crate) standard_streams: bool,
     /// The terminal was left.
     pub(crate) detached: bool,
-    /// The keys of TLS session tickets: drawn once, so that clients resume after a reload and a worker's death.
-    pub(crate) ticket_keys: [u8; ounce_engine::tls::TICKET_KEY_BYTES],
     /// `--demo`.
     pub(crate) demo: Option<Demo>,
     /// When the program was started.
@@ -308,14 +306,7 @@ impl Supervisor {
         let owner = segment.fleet().begin(slot, number);
         let (ours, theirs) = pairs::seqpacket()?;
         let detached = self.setup.detached;
-        let birth = Birth {
-            generation,
-            segment,
-            owner,
-            orders: theirs.as_raw_fd(),
-            ticket_keys: &self.setup.ticket_keys,
-            detached,
-        };
+        let birth = Birth { generation, segment, owner, orders: theirs.as_raw_fd(), detached };
         let log = self.logs.writer(slot)?;
         let pid = match role {
             Role::Worker { position } => fork_worker(birth, position, &self.bindings, &self.cpus, log)?,

@@ -54,6 +54,8 @@ pub(super) struct Header {
     pub(super) limits: [AtomicU32; 5],
     /// The boot secret: what keys the hashes of identities and sessions.
     pub(super) secret: [AtomicU64; 2],
+    /// What TLS session tickets are sealed with.
+    pub(super) ticket_keys: [AtomicU64; TICKET_KEY_WORDS],
     /// How many rows of backends, services and listeners were ever used.
     pub(super) peaks: [AtomicU32; 3],
     /// How many slots of the fleet were ever used.
@@ -61,6 +63,9 @@ pub(super) struct Header {
     /// See `Segment::change_epoch`. In a cache line of its own with the padding before it.
     pub(super) epoch: Aligned<AtomicU32>,
 }
+
+/// Words of the ticket keys: 80 bytes, as SSL_CTX_set_tlsext_ticket_keys(3) has them.
+pub(super) const TICKET_KEY_WORDS: usize = 10;
 
 /// Gives its content a cache line of its own.
 #[repr(C, align(64))]
@@ -127,8 +132,8 @@ pub(super) struct MemberRow {
     pub(super) reserved: [AtomicU64; 5],
 }
 
-const _: () = assert!(size_of::<Header>() == 192);
-const _: () = assert!(offset_of!(Header, epoch) == 128);
+const _: () = assert!(size_of::<Header>() == 256);
+const _: () = assert!(offset_of!(Header, epoch) == 192);
 const _: () = assert!(size_of::<Tag>() == 24);
 const _: () = assert!(size_of::<BackendRow>() == 64);
 const _: () = assert!(size_of::<BackendCell>() == 32);
@@ -190,6 +195,7 @@ pub(super) const HASH: u64 = {
     let parts = [
         size_of::<Header>(),
         offset_of!(Header, secret),
+        offset_of!(Header, ticket_keys),
         offset_of!(Header, peaks),
         offset_of!(Header, epoch),
         size_of::<Tag>(),

@@ -9,8 +9,8 @@ use super::counters::{CounterPage, Counters};
 use super::fleet::Fleet;
 use super::health::Backends;
 use super::layout::{
-    BackendCell, BackendRow, HASH, Header, Limits, ListenerRow, MAGIC, MemberRow, Plan, ServiceRow, Tag,
-    VERSION,
+    BackendCell, BackendRow, HASH, Header, Limits, ListenerRow, MAGIC, MemberRow, Plan, ServiceRow,
+    TICKET_KEY_WORDS, Tag, VERSION,
 };
 use super::listener::Listeners;
 use super::service::Services;
@@ -69,8 +69,8 @@ impl Segment {
         nix::unistd::ftruncate(&file, i64::try_from(plan.total).map_err(io::Error::other)?)?;
         fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS))?;
         let base = map(&file, plan.total)?;
-        let segment = Segment { base, plan, limits, secret: secret()?, file };
-        segment.write_header();
+        let segment = Segment { base, plan, limits, secret: draw()?, file };
+        segment.write_header()?;
         Ok(segment)
     }
 
@@ -111,6 +111,17 @@ impl Segment {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The keys that TLS session tickets are sealed with: name, HMAC key, cipher key. Drawn with the segment, so that all
+    /// workers of all generations have the same.
+    #[must_use]
+    pub fn ticket_keys(&self) -> [u8; TICKET_KEY_WORDS * 8] {
+        let mut keys = [0; TICKET_KEY_WORDS * 8];
+        for (bytes, word) in keys.chunks_exact_mut(8).zip(&self.header().ticket_keys) {
+            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        keys
     }
 
     /// Moves whenever a listener, a service or a backend is switched on or off. A worker that kept the last value it
@@ -232,7 +243,7 @@ impl Segment {
         unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(offset).cast(), count) }
     }
 
-    fn write_header(&self) {
+    fn write_header(&self) -> io::Result<()> {
         let header = self.header();
         let Limits { backends, services, listeners, session_buckets, workers } = self.limits;
         for (field, value) in
@@ -245,7 +256,11 @@ impl Segment {
         }
         header.version.store(VERSION, Relaxed);
         header.hash.store(HASH, Relaxed);
+        for (field, value) in header.ticket_keys.iter().zip(draw::<TICKET_KEY_WORDS>()?) {
+            field.store(value, Relaxed);
+        }
         header.magic.store(MAGIC, Release);
+        Ok(())
     }
 
     fn read_header(&self) -> io::Result<(Limits, [u64; 2])> {
@@ -295,9 +310,10 @@ fn map(file: &OwnedFd, bytes: usize) -> io::Result<NonNull<u8>> {
     Ok(base.cast())
 }
 
-/// Draws the boot secret.
-fn secret() -> io::Result<[u64; 2]> {
-    let mut secret = [0_u64; 2];
+/// Draws random words, up to 32 of them.
+fn draw<const WORDS: usize>() -> io::Result<[u64; WORDS]> {
+    const { assert!(WORDS <= 32) }
+    let mut secret = [0_u64; WORDS];
     // SAFETY: the pointer and the length are those of the array. Requests of up to 256 bytes are never cut short.
     let drawn = unsafe { libc::getrandom(secret.as_mut_ptr().cast(), size_of_val(&secret), 0) };
     if drawn == size_of_val(&secret) as isize { Ok(secret) } else { Err(io::Error::last_os_error()) }
@@ -351,6 +367,15 @@ mod tests {
     fn the_size_cannot_be_changed_by_anybody() {
         let segment = Segment::create(small()).expect("a segment");
         assert!(nix::unistd::ftruncate(segment.fd(), 0).is_err());
+    }
+
+    /// Whoever attaches seals tickets as the maker does, and nobody else.
+    #[test]
+    fn ticket_keys_are_shared_by_one_segment_only() {
+        let one = Segment::create(small()).expect("a segment");
+        let two = Segment::attach(one.fd().try_clone_to_owned().expect("a descriptor")).expect("the same");
+        assert_eq!(one.ticket_keys(), two.ticket_keys());
+        assert_ne!(one.ticket_keys(), Segment::create(small()).expect("another").ticket_keys());
     }
 
     #[test]
