@@ -92,6 +92,37 @@ impl Link {
         Ok(self.received.drain(..count).collect())
     }
 
+    /// Reads a body and forgets it, and tells of each piece how large it was.
+    ///
+    /// # Errors
+    /// Why it is not whole.
+    pub fn discard_body(&mut self, length: Length, mut passed: impl FnMut(u64)) -> Result<(), Broken> {
+        const PIECE: u64 = 1 << 20;
+        match length {
+            Length::Bytes(mut left) => {
+                while left > 0 {
+                    let piece = left.min(PIECE);
+                    self.discard(piece)?;
+                    passed(piece);
+                    left -= piece;
+                }
+                Ok(())
+            }
+            Length::UntilClose => Err(Broken::Malformed("a body of unknown length".into())),
+            Length::Chunked => loop {
+                let size = answer::chunk_size(&self.read_line()?)? as u64;
+                if size == 0 {
+                    return self.read_trailers().map(drop);
+                }
+                self.discard(size)?;
+                passed(size);
+                if self.read_exact(2)? != b"\r\n" {
+                    return Err(Broken::Malformed("a chunk longer than its size".into()));
+                }
+            },
+        }
+    }
+
     /// Reads so many bytes and forgets them.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Bodies of any size pass in bounded memory, however slow one side is. `OUNCE_TEST_FULL=1` moves 10 GiB each way
 //! instead of 1.
 
+use ounce_tests::answer::response_length;
 use ounce_tests::barrier::{Gate, until, until_within};
 use ounce_tests::origin::Origin;
 use ounce_tests::process;
@@ -84,23 +85,16 @@ fn download(chunked: bool) {
     let stalled = wait_stalled(&sent);
     assert!(stalled < size() / 2, "{stalled} bytes were taken for a reader that reads nothing");
     assert_flat(&proxy, "while the reader stood still");
-    let mut read = 0_u64;
-    let mut sampled = 0_u64;
-    let mut stream = client.stream();
-    let mut piece = vec![0; 256 << 10];
-    let whole = match head.fields.get("Content-Length") {
-        Some(length) => length.parse().expect("a length"),
-        None => size(),
-    };
-    while read < whole {
-        let count = stream.read(&mut piece).expect("more of the body");
-        assert!(count > 0, "the body ended after {read} bytes");
-        read += count as u64;
+    let (mut read, mut sampled) = (0_u64, 0_u64);
+    let length = response_length(200, false, &head.fields).expect("a length");
+    let outcome = client.link().discard_body(length, |bytes| {
+        read += bytes;
         if read >= sampled + (64 << 20) {
             sampled = read;
             assert_flat(&proxy, "while the body passed");
         }
-    }
+    });
+    assert_eq!((outcome, read), (Ok(()), size()));
     assert_flat(&proxy, "after the body");
 }
 

@@ -53,7 +53,7 @@ fn a_new_program_costs_no_request_on_kept_connections() {
 fn the_new_program_knows_what_the_old_one_knew() {
     let (first, second) = (Origin::named("a"), Origin::named("b"));
     let proxy = Setup::new().backends(&[first.address(), second.address()]).start();
-    assert_eq!(proxy.control("DELETE", "/listener/0/0/0").0, 200);
+    assert_eq!(proxy.control("DELETE", "/listener/1/0/0").0, 200);
     assert!(replace(&proxy));
     for _ in 0..20 {
         assert_eq!(proxy.client().get("/").text(), "b");
