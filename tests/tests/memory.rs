@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most that a worker may have, however much it moves.
 const RESIDENT_MAX: u64 = 64 << 20;
@@ -168,6 +168,8 @@ fn a_long_upload_to_a_slow_origin_takes_no_memory() {
 #[test]
 fn many_stalled_readers_share_what_memory_there_is() {
     const READERS: usize = 500;
+    /// A hundred times what it takes when there is room.
+    const SERVED_WITHIN: Duration = Duration::from_secs(10);
     let (origin, sent) = source(8 << 20, false);
     let proxy = Setup::new()
         .global("Workers", "1")
@@ -184,11 +186,15 @@ fn many_stalled_readers_share_what_memory_there_is() {
         .collect();
     wait_stalled(&sent);
     assert_flat(&proxy, "with many readers that stand still");
-    // A client that reads is served all the same.
+    // A client that reads is served all the same, and so is one of them that wakes.
+    let before = Instant::now();
     let answer = proxy.client().ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(answer.body.len(), 8 << 20);
+    assert!(before.elapsed() < SERVED_WITHIN, "a new client: {:?}", before.elapsed());
+    let before = Instant::now();
     let answer = readers[READERS - 1].answer();
     assert_eq!(answer.body.len(), 8 << 20);
+    assert!(before.elapsed() < SERVED_WITHIN, "one that wakes: {:?}", before.elapsed());
 }
 
 /// Item 7: what an idle connection costs a worker of its own memory.
