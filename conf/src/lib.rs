@@ -49,6 +49,10 @@
 //! | other malformed expansions: 500 for each request | an error | it can be known |
 //! | header rules may set `Content-Length` and `Transfer-Encoding` | an error | they say where a request ends |
 //! | header rules may set `Connection` and other hop-by-hop headers | no effect, with a warning | these headers end at the proxy |
+//! | header rules may remove what frames a message | these headers are beyond rules | as above |
+//! | bytes that no URL holds pass from rules into the request line | `%XX` | a request cannot be split |
+//! | a rewritten path may begin with anything | 500 unless it begins with `/` | it would be no request |
+//! | `SetQueryParam` without value removes the first parameter of the name | all of them | what was to go is gone |
 //! | limits of 0: not documented | at least a second, but `Grace` | 0 would fail each request |
 //! | `Priority 0` is refused (4.23) or counts as 1 (4.6) | 1, with a warning | old files load |
 //! | `DynScale` is unknown | `DynScale 0` is accepted | 2.6 documents it, and 0 is its default |

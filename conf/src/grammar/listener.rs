@@ -13,8 +13,8 @@ pub(super) const PAGE_CODES: Kind = Kind::Code(&[400, 401, 403, 404, 405, 413, 4
 
 const BOUND: &[Scope] = &[Scope::Http, Scope::Https, Scope::Tunnel];
 const CHANGES: &[Scope] = &[Scope::Http, Scope::Https, Scope::Service, Scope::Rewrite];
-/// Where header changes are known and refused.
-const HEADERS_LATER: &[Scope] = &[Scope::Service, Scope::Rewrite, Scope::RewriteResponse];
+/// Where header changes stand besides listeners.
+const HEADERS: &[Scope] = &[Scope::Service, Scope::Rewrite, Scope::RewriteResponse];
 
 const PATTERN: &[Switch] = &[
     Switch::Re,
@@ -102,38 +102,28 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "directory")])
         .repeat(Repeat::Many)
         .later(),
-    row("SetHeader", HEADERS_LATER, "set a header: \"Name: value\"")
+    row("SetHeader", HEADERS, "set a header: \"Name: value\"")
         .also(&["AddHeader", "HeaderAdd"])
         .takes(&[one(Kind::Text, "header")])
         .repeat(Repeat::Many)
-        .instead_of(&["AddHeader", "HeaderAdd"], "SetHeader")
-        .ahead(),
-    row("DeleteHeader", HEADERS_LATER, "remove headers whose line matches")
+        .instead_of(&["AddHeader", "HeaderAdd"], "SetHeader"),
+    row("DeleteHeader", HEADERS, "remove headers whose line matches")
         .also(&["HeadRemove", "HeaderRemove"])
         .takes(&[one(Kind::Text, "pattern")])
         .switches(PATTERN)
         .repeat(Repeat::Many)
-        .instead_of(&["HeadRemove", "HeaderRemove"], "DeleteHeader -icase")
-        .ahead(),
-    row("SetURL", CHANGES, "set the request's URL")
-        .takes(&[one(Kind::Text, "URL")])
-        .repeat(Repeat::Many)
-        .ahead(),
+        .instead_of(&["HeadRemove", "HeaderRemove"], "DeleteHeader -icase"),
+    row("SetURL", CHANGES, "set the request's URL").takes(&[one(Kind::Text, "URL")]).repeat(Repeat::Many),
     row("SetPath", CHANGES, "set the URL's path")
         .takes(&[one(Kind::Text, "path")])
         .switches(&[Switch::Encode])
-        .repeat(Repeat::Many)
-        .ahead(),
-    row("SetQuery", CHANGES, "set the URL's query")
-        .takes(&[one(Kind::Text, "query")])
-        .repeat(Repeat::Many)
-        .ahead(),
+        .repeat(Repeat::Many),
+    row("SetQuery", CHANGES, "set the URL's query").takes(&[one(Kind::Text, "query")]).repeat(Repeat::Many),
     row("SetQueryParam", CHANGES, "set a parameter of the URL's query, or remove it")
         .takes(&[one(Kind::Text, "name"), optional(Kind::Text, "value")])
         .switches(&[Switch::Encode])
-        .repeat(Repeat::Many)
-        .ahead(),
-    row("DeleteQuery", CHANGES, "remove the URL's query").repeat(Repeat::Many).ahead(),
+        .repeat(Repeat::Many),
+    row("DeleteQuery", CHANGES, "remove the URL's query").repeat(Repeat::Many),
     row(
         "LuaModify",
         &[Scope::Http, Scope::Https, Scope::Service, Scope::Rewrite, Scope::RewriteResponse],

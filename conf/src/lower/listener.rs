@@ -32,6 +32,8 @@ impl Lowering<'_> {
             max_uri: None,
             line_max: self.defaults.line_max,
             header_rules: Vec::new(),
+            request_rules: Vec::new(),
+            response_rules: Vec::new(),
             header_option: self.defaults.header_option,
             rewrite_location: RewriteLocation::On,
             rewrite_destination: false,
@@ -72,9 +74,9 @@ impl Lowering<'_> {
         }
         match rules.as_header_rules() {
             Some(header_rules) => listener.header_rules = header_rules,
-            None => ahead.request_rules = rules.requests,
+            None => listener.request_rules = rules.requests,
         }
-        ahead.response_rules = rules.responses;
+        listener.response_rules = rules.responses;
         if self.unserved == Unserved::Read {
             self.ahead.listeners.insert(position, ahead);
         }

@@ -1,6 +1,7 @@
 //! Changes to requests and responses.
 
 use super::Lowering;
+use crate::diag::Problem;
 use crate::grammar::Switch;
 use crate::model::{Branch, Condition, HeaderRule, Operation, Rule};
 use crate::tree::Statement;
@@ -100,6 +101,11 @@ impl Lowering<'_> {
 
     fn query_param(&mut self, statement: &Statement, encode: bool) -> Option<Operation> {
         let name = statement.text(0)?.to_owned();
+        if name.is_empty() || name.contains(|c: char| c.is_control() || "&=?#".contains(c)) {
+            let problem = Problem::error(statement.place(0), format!("{name:?} is no name of a parameter"));
+            self.findings.push(problem.expected("a name without &, =, ? and #"));
+            return None;
+        }
         let value = match statement.text(1) {
             Some(_) => Some(self.expanded(statement, 1)?),
             None => None,
@@ -124,6 +130,10 @@ impl Lowering<'_> {
                 format!("{} would leave a request without a path", statement.word),
             );
             return None;
+        }
+        if statement.text(index)?.starts_with(|first| !matches!(first, '/' | '$' | '%')) {
+            let problem = Problem::warning(statement.place(index), "a path begins with a slash");
+            self.findings.push(problem.help("requests changed like this are answered with 500"));
         }
         self.expanded(statement, index)
     }

@@ -14,6 +14,8 @@ impl Lowering<'_> {
             name: ServiceName { label: statement.text(0).map(str::to_owned) },
             disabled: false,
             condition: Condition::All(Vec::new()),
+            request_rules: Vec::new(),
+            response_rules: Vec::new(),
             backends: Vec::new(),
             emergency: Vec::new(),
             session: None,
@@ -48,26 +50,26 @@ impl Lowering<'_> {
                 "Redirect" => service.backends.extend(self.redirect(inner)),
                 "Error" => service.backends.extend(self.error_backend(inner)),
                 _ if inner.row.is_condition() => conditions.extend(self.condition(inner)),
-                _ => self.service_ahead(inner, &mut ahead, &mut rules),
+                _ if self.rewriting(inner, &mut rules) => {}
+                _ => self.service_ahead(inner, &mut ahead),
             }
         }
         self.leave();
         service.condition = Condition::All(conditions);
+        (service.request_rules, service.response_rules) = (rules.requests, rules.responses);
         self.check_kinds(statement);
         if self.unserved == Unserved::Read {
-            (ahead.request_rules, ahead.response_rules) = (rules.requests, rules.responses);
             self.ahead.services.insert(seat, ahead);
         }
         service
     }
 
     /// A directive that is ahead of the engine.
-    fn service_ahead(&mut self, statement: &Statement, ahead: &mut AheadService, rules: &mut Rules) {
+    fn service_ahead(&mut self, statement: &Statement, ahead: &mut AheadService) {
         match statement.row.name {
             "RewriteErrors" => ahead.rewrite_errors = Some(statement.flag()),
-            _ if self.originator(statement, &mut ahead.originator) => {}
             _ => {
-                self.rewriting(statement, rules);
+                self.originator(statement, &mut ahead.originator);
             }
         }
     }

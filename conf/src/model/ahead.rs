@@ -3,7 +3,7 @@
 //! It is read and checked only on request ([`crate::load_text_ahead`]); other runs refuse it by name. A part moves into
 //! the types that the engine reads when the engine serves it.
 
-use super::{Rule, Server};
+use super::Server;
 use crate::model::Listen;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -38,11 +38,6 @@ pub struct AheadGlobal {
 /// Settings of a listener.
 #[derive(Debug, Clone, Default)]
 pub struct AheadListener {
-    /// Changes to requests. When a listener says more than [`crate::model::Listener::header_rules`] can hold, all
-    /// of it is here in file order, and nothing there.
-    pub request_rules: Vec<Rule>,
-    /// Changes to responses.
-    pub response_rules: Vec<Rule>,
     /// How the client's address is found behind other proxies.
     pub originator: Originator,
     /// `RewriteErrors`: bodies of backends' errors are replaced by the listener's pages.
@@ -52,10 +47,6 @@ pub struct AheadListener {
 /// Settings of a service.
 #[derive(Debug, Clone, Default)]
 pub struct AheadService {
-    /// Changes to requests, after those of the listener.
-    pub request_rules: Vec<Rule>,
-    /// Changes to responses, before those of the listener.
-    pub response_rules: Vec<Rule>,
     /// How the client's address is found behind other proxies.
     pub originator: Originator,
     /// `RewriteErrors`, in place of the listener's.

@@ -1,6 +1,6 @@
 //! A listener: where clients come in and what is asked of every request there.
 
-use super::{ErrorPage, HeaderOption, ListenerTls, LogFormat, Pattern, Service};
+use super::{ErrorPage, HeaderOption, ListenerTls, LogFormat, Pattern, Rule, Service};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,11 @@ pub struct Listener {
     pub line_max: u32,
     /// `AddHeader`/`SetHeader`, `HeadRemove`/`DeleteHeader`, in file order.
     pub header_rules: Vec<HeaderRule>,
+    /// Changes to requests, made once a backend is chosen and the canned headers are added. When a listener says
+    /// more than `header_rules` can hold, all of it is here in file order, and nothing there.
+    pub request_rules: Vec<Rule>,
+    /// Changes to responses, after those of the service.
+    pub response_rules: Vec<Rule>,
     /// Which canned headers requests get.
     pub header_option: HeaderOption,
     /// `RewriteLocation`.

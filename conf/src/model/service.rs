@@ -1,6 +1,6 @@
 //! A service: which requests it takes and which backends answer them.
 
-use super::{Backend, Balancer, Condition, Session};
+use super::{Backend, Balancer, Condition, Rule, Session};
 
 /// `Service`.
 #[derive(Debug, Clone)]
@@ -11,6 +11,10 @@ pub struct Service {
     pub disabled: bool,
     /// What a request must satisfy; an empty `All` takes every request.
     pub condition: Condition,
+    /// Changes to requests, after those of the listener.
+    pub request_rules: Vec<Rule>,
+    /// Changes to responses, before those of the listener.
+    pub response_rules: Vec<Rule>,
     /// Regular backends in file order.
     pub backends: Vec<Backend>,
     /// Emergency backends: used while no regular one is active.

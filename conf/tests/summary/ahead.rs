@@ -1,7 +1,7 @@
 //! What is ahead of the engine.
 
-use super::{add, condition, pattern, server as plain_server};
-use ounce_conf::model::{AheadGlobal, AheadListener, AheadService, Operation, Originator, Rule, Tunnel};
+use super::{add, server as plain_server};
+use ounce_conf::model::{AheadGlobal, AheadListener, AheadService, Originator, Tunnel};
 use std::fmt::Write as _;
 
 pub(super) fn global(out: &mut String, global: &AheadGlobal) {
@@ -22,8 +22,6 @@ pub(super) fn listener(out: &mut String, listener: Option<&AheadListener>) {
     if !more.is_empty() {
         let _ = writeln!(out, " {more}");
     }
-    rules(out, "request", &listener.request_rules, "  ");
-    rules(out, "response", &listener.response_rules, "  ");
 }
 
 pub(super) fn service(out: &mut String, service: Option<&AheadService>, indent: &str) {
@@ -34,9 +32,6 @@ pub(super) fn service(out: &mut String, service: Option<&AheadService>, indent: 
     if !more.is_empty() {
         let _ = writeln!(out, "{indent} {more}");
     }
-    let indent = format!("{indent}  ");
-    rules(out, "request", &service.request_rules, &indent);
-    rules(out, "response", &service.response_rules, &indent);
 }
 
 pub(super) fn tunnel(out: &mut String, tunnel: &Tunnel) {
@@ -52,28 +47,4 @@ fn originator(out: &mut String, originator: &Originator) {
     let trusted = originator.trusted.as_ref();
     let trusted = trusted.map(|networks| networks.iter().map(ToString::to_string).collect::<Vec<_>>());
     add(out, "trusted", &trusted, &None);
-}
-
-fn rules(out: &mut String, of: &str, rules: &[Rule], indent: &str) {
-    for rule in rules {
-        let _ = writeln!(out, "{indent}{of}");
-        branches(out, rule, &format!("{indent}  "));
-    }
-}
-
-fn branches(out: &mut String, rule: &Rule, indent: &str) {
-    for branch in &rule.branches {
-        let _ = writeln!(out, "{indent}if {}", condition(&branch.condition));
-        for operation in &branch.operations {
-            match operation {
-                Operation::Rewrite(rule) => branches(out, rule, &format!("{indent}  ")),
-                Operation::DeleteHeader(lines) => {
-                    let _ = writeln!(out, "{indent}  delete {}", pattern(lines));
-                }
-                _ => {
-                    let _ = writeln!(out, "{indent}  {operation:?}");
-                }
-            }
-        }
-    }
 }

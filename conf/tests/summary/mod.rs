@@ -1,6 +1,7 @@
 //! A configuration in a few lines: what differs from what holds when a file says nothing.
 
 mod ahead;
+mod rules;
 
 use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
@@ -101,6 +102,8 @@ fn listener(out: &mut String, listener: &Listener) {
             HeaderRule::Delete(lines) => writeln!(out, "  delete {}", pattern(lines)),
         };
     }
+    rules::rules(out, "request", &listener.request_rules, "  ");
+    rules::rules(out, "response", &listener.response_rules, "  ");
 }
 
 fn log_line(line: &LogLine) -> String {
@@ -136,6 +139,9 @@ fn service(out: &mut String, service: &Service, indent: &str, ahead: &Ahead, sea
     }
     out.push('\n');
     ahead::service(out, ahead.services.get(&seat), indent);
+    let inside = format!("{indent}  ");
+    rules::rules(out, "request", &service.request_rules, &inside);
+    rules::rules(out, "response", &service.response_rules, &inside);
     for backend in &service.backends {
         let _ = writeln!(out, "{indent}  {}", self::backend(backend));
     }

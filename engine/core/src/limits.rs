@@ -27,10 +27,17 @@ pub(crate) const PARKED_US: u64 = 15_000_000;
 pub(crate) const LINGER_US: u64 = 2_000_000;
 
 /// Bytes that a lingering close drops before it closes all the same.
-pub(crate) const LINGER_BYTES: u64 = 1024 * 1024;
+pub(crate) const LINGER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a lingering close goes on while the client keeps sending.
+pub(crate) const LINGER_MAX_US: u64 = 30_000_000;
 
 /// Empty lines before a request line that are skipped (RFC 9112 2.2 asks for at least one), per request.
 pub(crate) const EMPTY_LINES_MAX: usize = 64;
+
+/// Bytes of a head while rules change it, replaced ones included: a few rules that each repeat the largest head
+/// fit, and a chain of rules that double it does not.
+pub(crate) const REWRITTEN_BYTES_MAX: usize = 128 * 1024;
 
 /// Interim (1xx) responses that one request may bring: more is a backend gone wrong.
 pub(crate) const INTERIM_MAX: u8 = 16;

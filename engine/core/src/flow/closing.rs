@@ -16,6 +16,8 @@ pub(crate) enum Closing {
         dropped: u64,
         /// How long it may take none of our last bytes, in microseconds.
         patience_us: u64,
+        /// When it has sent long enough.
+        until_us: u64,
     },
     /// The engine was told to close; a deadline guards against a peer that does not take its last bytes.
     Told {
@@ -50,7 +52,11 @@ impl Core<'_> {
         if socket.eof {
             return self.close_flushed(key, patience_us, tick, fx);
         }
-        socket.role = Role::Closing(Closing::Lingering { dropped: 0, patience_us });
+        socket.role = Role::Closing(Closing::Lingering {
+            dropped: 0,
+            patience_us,
+            until_us: tick.mono_us + limits::LINGER_MAX_US,
+        });
         socket.input.clear();
         let wait = if socket.owed > 0 { patience_us } else { limits::LINGER_US };
         fx.push(Effect::ShutdownWrite { socket: key });
@@ -62,11 +68,15 @@ impl Core<'_> {
         let Some(socket) = self.sockets.get_mut(key) else { return };
         let Role::Closing(closing) = &mut socket.role else { return };
         match (closing, cause) {
-            (Closing::Lingering { dropped, .. }, Cause::Bytes) => {
+            (Closing::Lingering { dropped, patience_us, until_us }, Cause::Bytes) => {
                 *dropped += socket.input.bytes() as u64;
                 socket.input.clear();
-                if *dropped > limits::LINGER_BYTES {
+                let wait = if socket.owed > 0 { *patience_us } else { limits::LINGER_US };
+                let at_us = (tick.mono_us + wait).min(*until_us);
+                if *dropped > limits::LINGER_BYTES || tick.mono_us >= *until_us {
                     self.close(key, Close::Abort, fx);
+                } else {
+                    self.due(key, at_us, fx);
                 }
             }
             (Closing::Lingering { patience_us, .. }, Cause::Eof) => {

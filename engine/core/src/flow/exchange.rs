@@ -9,6 +9,7 @@ use crate::fault::{Attempt, Fault};
 use crate::flow::stream::Stream;
 use crate::http::head::{RequestHead, ResponseHead};
 use crate::observe::record::{EndedBy, Record};
+use crate::route::rewrite::{Draft, RequestDraft};
 use crate::route::{BackendIx, BackendKind, Captures, Request, ServiceIx};
 use ounce_mem::{Buf, Counter, Key};
 
@@ -109,6 +110,8 @@ pub(crate) struct Exchange {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
     pub(crate) captures: Captures,
+    /// What rules made of the request for its backend.
+    pub(crate) draft: Option<Box<RequestDraft>>,
     pub(crate) service: Option<ServiceIx>,
     pub(crate) backend: Option<BackendIx>,
     pub(crate) tried: Tried,
@@ -163,6 +166,7 @@ impl Exchange {
             request: RequestHead::default(),
             response: ResponseHead::default(),
             captures: Captures::default(),
+            draft: None,
             service: None,
             backend: None,
             tried: Tried::default(),
@@ -211,7 +215,12 @@ impl Exchange {
 
     /// The request as conditions, session keys and expansions see it.
     pub(crate) fn view(&self, peer: Peer) -> Request<'_> {
-        Request { head: &self.request, bytes: &self.head, peer }
+        Request { head: &self.request, bytes: &self.head, peer, response: None }
+    }
+
+    /// The same request as its backend saw it.
+    pub(crate) fn sent_view(&self, peer: Peer) -> Request<'_> {
+        self.draft.as_ref().map_or_else(|| self.view(peer), |draft| draft.view(peer))
     }
 
     pub(crate) fn attempt(&self) -> Attempt {

@@ -29,5 +29,6 @@ mod step {
     mod pick;
     mod receive;
     mod relay;
+    mod rewrite;
     mod route;
 }

@@ -257,6 +257,8 @@ pub struct Fields {
     list: Vec<Field>,
     /// INVARIANT: the union of `known.bit()` over the list.
     present: u64,
+    /// Fields were changed: their lines no longer lie one behind the other in the bytes of the head.
+    scattered: bool,
 }
 
 impl Fields {
@@ -264,6 +266,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.list.clear();
         self.present = 0;
+        self.scattered = false;
     }
 
     /// Number of fields.
@@ -319,6 +322,32 @@ impl Fields {
     pub(crate) fn extend(&mut self, fields: impl Iterator<Item = Field>) {
         let present = &mut self.present;
         self.list.extend(fields.inspect(|field| *present |= field.known.bit()));
+    }
+
+    /// Whether fields were changed, so that their lines no longer lie one behind the other.
+    #[inline]
+    pub(crate) fn is_scattered(&self) -> bool {
+        self.scattered
+    }
+
+    /// Adds a field, or puts it in the place of another.
+    pub(crate) fn put(&mut self, place: Option<usize>, field: Field) {
+        match place.and_then(|place| self.list.get_mut(place)) {
+            Some(old) => *old = field,
+            None => self.list.push(field),
+        }
+        self.changed();
+    }
+
+    /// Leaves out the fields that `keep` does not want.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Field) -> bool) {
+        self.list.retain(keep);
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.present = self.list.iter().fold(0, |bits, field| bits | field.known.bit());
+        self.scattered = true;
     }
 
     /// All fields, for marking.

@@ -8,7 +8,7 @@
 use super::authority::Authority;
 use super::fields::Span;
 use super::method::Method;
-use super::octets::{self, BRACKET, NOT_TARGET, PERCENT};
+use super::octets::{self, BRACKET, NOT_TARGET, OCTETS, PERCENT};
 
 /// The form of a request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -113,6 +113,37 @@ fn check_resource(text: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Appends a path and query made by rules, as [`parse`] takes them: bytes that cannot stand there become `%XX`.
+pub(crate) fn put_legal(text: &[u8], out: &mut Vec<u8>) {
+    let path_end = memchr::memchr(b'?', text).unwrap_or(text.len());
+    for (at, &byte) in text.iter().enumerate() {
+        let class = OCTETS[byte as usize];
+        let pair = text.get(at + 1..at + 3).unwrap_or_default();
+        let stray = byte == b'%' && !(pair.len() == 2 && pair.iter().all(u8::is_ascii_hexdigit));
+        if class & NOT_TARGET != 0 || (class & BRACKET != 0 && at < path_end) || stray {
+            put_encoded(byte, out);
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// Appends text with all but unreserved characters (RFC 3986 2.3) and those in `also` as `%XX`.
+pub(crate) fn put_percent_encoded(text: &[u8], also: &[u8], out: &mut Vec<u8>) {
+    for &byte in text {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also.contains(&byte) {
+            out.push(byte);
+        } else {
+            put_encoded(byte, out);
+        }
+    }
+}
+
+fn put_encoded(byte: u8, out: &mut Vec<u8>) {
+    let digit = |nibble: u8| b"0123456789ABCDEF"[nibble as usize];
+    out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,5 +220,26 @@ mod tests {
         for text in ["a.example", "a.example:", "/", "*", "http://a.example:443/", "a:1/", "u@a:1"] {
             assert!(of(text, Method::Connect).is_err(), "CONNECT {text}");
         }
+    }
+
+    /// Whatever rules make of a target, what is written is one that the sanitizer would take.
+    #[test]
+    fn every_text_becomes_a_legal_target() {
+        for byte in 0..=255_u8 {
+            for text in [vec![b'/', byte], vec![b'/', b'%', byte], vec![b'/', b'?', byte, b'0', b'%']] {
+                let mut legal = Vec::new();
+                put_legal(&text, &mut legal);
+                assert_eq!(check_resource(&legal), Ok(()), "{text:?} as {legal:?}");
+                let mut again = Vec::new();
+                put_legal(&legal, &mut again);
+                assert_eq!(again, legal, "what is legal stays");
+            }
+        }
+        let mut out = Vec::new();
+        put_legal(b"/a[b] \r\n%2f%zz?c[d]=e#\xff", &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "/a%5Bb%5D%20%0D%0A%2f%25zz?c[d]=e%23%FF");
+        out.clear();
+        put_percent_encoded(b"/a b&c=~%41", b"/", &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "/a%20b%26c%3D~%2541");
     }
 }

@@ -1,5 +1,7 @@
 //! A configuration becomes a [`Plan`].
 
+mod rules;
+
 use super::acl::Acl;
 use super::expand::Template;
 use super::hosts::HostIndex;
@@ -11,6 +13,7 @@ use super::plan::{
     BackendKind, BackendPlan, HeaderRule, ListenerPlan, Plan, ServiceIx, ServicePlan, SessionPlan,
 };
 use super::redirect;
+use super::rewrite::RulePlan;
 use crate::observe::Format;
 use ounce_conf::model::{
     self, Address, Backend, Condition, Config, Kind, Listen, Listener, OneRequest, Pattern as Written,
@@ -100,11 +103,12 @@ impl Compiler<'_> {
             None => identity.clone(),
         };
         let check_url = listener.check_url.as_ref().and_then(|check| self.pattern(&shown, "CheckURL", check));
-        let header_rules: Vec<HeaderRule> =
-            listener.header_rules.iter().filter_map(|rule| self.header_rule(&shown, rule)).collect();
+        let (header_rules, request_rules) = self.listener_rules(&shown, listener);
+        let response_rules = self.rules(&shown, &listener.response_rules);
         let captures = header_rules
             .iter()
-            .any(|rule| matches!(rule, HeaderRule::Set { value, .. } if value.has_groups()));
+            .any(|rule| matches!(rule, HeaderRule::Set { value, .. } if value.has_groups()))
+            || request_rules.iter().chain(&response_rules).any(RulePlan::has_groups);
         self.plan.listeners.push(ListenerPlan {
             row,
             name: listener.label.clone().unwrap_or_default(),
@@ -122,6 +126,8 @@ impl Compiler<'_> {
             check_url,
             error_pages: listener.error_pages.clone(),
             header_rules,
+            request_rules,
+            response_rules,
             header_option: listener.header_option,
             rewrite_location: listener.rewrite_location,
             rewrite_destination: listener.rewrite_destination,
@@ -142,21 +148,6 @@ impl Compiler<'_> {
         services
     }
 
-    fn header_rule(&mut self, shown: &str, rule: &model::HeaderRule) -> Option<HeaderRule> {
-        match rule {
-            model::HeaderRule::Set { name, value } => {
-                if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
-                    self.errors.push(format!("{shown}: header {name:?} cannot hold control characters"));
-                    return None;
-                }
-                Some(HeaderRule::Set { name: name.clone(), value: Template::parse(value) })
-            }
-            model::HeaderRule::Delete(pattern) => {
-                self.pattern(shown, "DeleteHeader", pattern).map(HeaderRule::Delete)
-            }
-        }
-    }
-
     fn service(&mut self, place: &Place<'_>, service: &Service) -> ServiceIx {
         let ix = ServiceIx(self.plan.services.len() as u32);
         let identity = self.identities.service(place.scope, service);
@@ -166,7 +157,10 @@ impl Compiler<'_> {
         };
         let row = self.ids.service(&identity);
         let row = self.row(row, "services");
-        let captures = service.backends.iter().chain(&service.emergency).any(refers_to_groups);
+        let request_rules = self.rules(&shown, &service.request_rules);
+        let response_rules = self.rules(&shown, &service.response_rules);
+        let captures = service.backends.iter().chain(&service.emergency).any(refers_to_groups)
+            || request_rules.iter().chain(&response_rules).any(RulePlan::has_groups);
         self.groups = if captures || place.groups { Groups::Wanted } else { Groups::Unwanted };
         let condition = self.condition(&shown, &service.condition);
         self.groups = Groups::Unwanted;
@@ -186,6 +180,8 @@ impl Compiler<'_> {
             listener: place.listener,
             disabled: service.disabled,
             condition,
+            request_rules,
+            response_rules,
             backends: start..middle,
             emergency: middle..end,
             session: service

@@ -65,6 +65,15 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Group { .. }))
     }
 
+    /// The header fields that it reads.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Header(name) => Some(&**name),
+            Part::Host | Part::Port => Some("Host"),
+            _ => None,
+        })
+    }
+
     /// Appends the expansion to `out`.
     ///
     /// # Errors

@@ -52,8 +52,8 @@ impl LinePattern {
 
 /// Each line as the client sent it, without the white space and the line end behind it.
 fn lines<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
-    let bytes = request.bytes;
-    request.head.fields.iter().map(|field| {
+    let (bytes, fields) = request.message();
+    fields.iter().map(move |field| {
         // An empty value may have its span anywhere: the line then ends after the colon.
         let end = (field.value.end as usize).max(field.name.end as usize + 1);
         bytes.get(field.name.start as usize..end).unwrap_or_default()
@@ -61,15 +61,17 @@ fn lines<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
 }
 
 /// All lines together, from the first name to the end of the last value. `None` if there are none, or if the
-/// bytes between them are more than line ends: white space behind a value is no part of its line.
+/// bytes between them are more than line ends: white space behind a value is no part of its line, and fields that
+/// were changed lie elsewhere.
 fn lines_block<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
-    if !request.head.fields.iter().all(|field| field.is_plain(request.bytes)) {
+    let (bytes, fields) = request.message();
+    if fields.is_scattered() || !fields.iter().all(|field| field.is_plain(bytes)) {
         return None;
     }
-    let mut fields = request.head.fields.iter();
+    let mut fields = fields.iter();
     let first = fields.next()?;
     let last = fields.next_back().unwrap_or(first);
-    request.bytes.get(first.name.start as usize..last.value.end as usize)
+    bytes.get(first.name.start as usize..last.value.end as usize)
 }
 
 /// The same expression, confined to one line of a block. Whether it matches needs no groups. `None` for what

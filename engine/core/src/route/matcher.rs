@@ -131,9 +131,10 @@ fn any_line(pattern: &LinePattern, request: &Request<'_>, captures: Record<'_>) 
 }
 
 fn any_value(name: &[u8], pattern: &Pattern, request: &Request<'_>, mut captures: Record<'_>) -> bool {
-    request.head.fields.iter().any(|field| {
-        field.name.of(request.bytes).eq_ignore_ascii_case(name)
-            && test(pattern, Some(field.value.of(request.bytes)), captures.as_deref_mut())
+    let (bytes, fields) = request.message();
+    fields.iter().any(|field| {
+        field.name.of(bytes).eq_ignore_ascii_case(name)
+            && test(pattern, Some(field.value.of(bytes)), captures.as_deref_mut())
     })
 }
 

@@ -18,6 +18,7 @@ pub mod plan;
 mod posix;
 pub mod redirect;
 pub mod request;
+pub mod rewrite;
 pub(crate) mod rules;
 #[cfg(test)]
 pub(crate) mod sample;

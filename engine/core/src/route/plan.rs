@@ -4,6 +4,7 @@ use super::expand::Template;
 use super::hosts::HostIndex;
 use super::matcher::Matcher;
 use super::pattern::Pattern;
+use super::rewrite::RulePlan;
 use crate::observe::Format;
 use ounce_conf::model::{
     Address, Balancer, ErrorPage, HeaderOption, ListenerTls, OneRequest, Protocol, RewriteLocation,
@@ -86,6 +87,10 @@ pub struct ListenerPlan {
     pub error_pages: Vec<(u16, ErrorPage)>,
     /// Changes to the header fields of requests, in file order.
     pub header_rules: Vec<HeaderRule>,
+    /// Changes to requests, after those.
+    pub request_rules: Vec<RulePlan>,
+    /// Changes to responses, after those of the service.
+    pub response_rules: Vec<RulePlan>,
     /// Which canned headers requests get.
     pub header_option: HeaderOption,
     /// Which Location and Content-Location values are rewritten.
@@ -98,7 +103,7 @@ pub struct ListenerPlan {
     pub locus: String,
     /// The services tried, in this order: its own, then the global ones.
     pub services: Vec<ServiceIx>,
-    /// Some header rule refers to groups of what selected the service.
+    /// Some rule refers to groups of what selected the service.
     pub(crate) captures: bool,
     /// Which of `services` can match a given host at all.
     pub(crate) hosts: Option<HostIndex>,
@@ -140,6 +145,10 @@ pub struct ServicePlan {
     pub disabled: bool,
     /// What a request must satisfy.
     pub condition: Matcher,
+    /// Changes to requests, after those of the listener.
+    pub request_rules: Vec<RulePlan>,
+    /// Changes to responses, before those of the listener.
+    pub response_rules: Vec<RulePlan>,
     /// Regular backends.
     pub backends: Range<u32>,
     /// Emergency backends; they follow the regular ones.
@@ -152,7 +161,7 @@ pub struct ServicePlan {
     pub log_suppress: u8,
     /// Where it stands in the file.
     pub locus: String,
-    /// Some redirect of this service refers to groups of what selected it.
+    /// Some redirect or rule of this service refers to groups of what selected it.
     pub(crate) captures: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The request as conditions, session keys and expansions see it.
 
 use crate::Peer;
-use crate::http::fields::Known;
+use crate::http::fields::{Fields, Known};
 use crate::http::head::RequestHead;
 
 /// A request and who sent it.
@@ -13,9 +13,18 @@ pub struct Request<'a> {
     pub bytes: &'a [u8],
     /// The peer.
     pub peer: Peer,
+    /// The fields of its response and their bytes, while that is being changed: conditions and expansions that name
+    /// a header field then mean these.
+    pub response: Option<(&'a Fields, &'a [u8])>,
 }
 
 impl<'a> Request<'a> {
+    /// The bytes and fields of the message that conditions and expansions mean by header fields.
+    #[inline]
+    pub(crate) fn message(&self) -> (&'a [u8], &'a Fields) {
+        self.response.map_or((self.bytes, &self.head.fields), |(fields, bytes)| (bytes, fields))
+    }
+
     /// The method as sent.
     pub fn method(&self) -> &'a [u8] {
         self.head.method_span.of(self.bytes)
@@ -59,7 +68,8 @@ impl<'a> Request<'a> {
 
     /// The value of the first field of this name, any case.
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        self.head.fields.find(self.bytes, name).map(|field| field.value.of(self.bytes))
+        let (bytes, fields) = self.message();
+        fields.find(bytes, name).map(|field| field.value.of(bytes))
     }
 
     /// The value of the first field of a known name.

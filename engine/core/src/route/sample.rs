@@ -50,7 +50,7 @@ impl Sample {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        Request { head: &self.head, bytes: &self.bytes, peer: self.peer }
+        Request { head: &self.head, bytes: &self.bytes, peer: self.peer, response: None }
     }
 }
 
@@ -115,6 +115,8 @@ pub(crate) fn service(label: Option<&str>, conditions: Vec<Condition>, backends:
         name: ServiceName { label: label.map(str::to_owned) },
         disabled: false,
         condition: Condition::All(conditions),
+        request_rules: Vec::new(),
+        response_rules: Vec::new(),
         backends,
         emergency: Vec::new(),
         session: None,
@@ -138,6 +140,8 @@ pub(crate) fn listener(address: &str, services: Vec<Service>) -> Listener {
         max_uri: None,
         line_max: 4096,
         header_rules: Vec::new(),
+        request_rules: Vec::new(),
+        response_rules: Vec::new(),
         header_option: HeaderOption { forwarded: true, ssl: true },
         rewrite_location: RewriteLocation::On,
         rewrite_destination: false,

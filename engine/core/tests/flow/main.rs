@@ -6,6 +6,7 @@ mod failures;
 mod limits;
 mod messages;
 mod parking;
+mod rewriting;
 mod sessions;
 mod storm;
 mod tunnels;

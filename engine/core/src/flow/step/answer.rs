@@ -13,6 +13,7 @@ use crate::http::h1::write::{self, Edit, Line, ResponsePlan};
 use crate::http::{Framing, Known, Method, Version};
 use crate::limits;
 use crate::observe::record::EndedBy;
+use crate::route::rewrite::RewriteFault;
 use crate::route::{BackendKind, location};
 use ounce_conf::model::{Address, RewriteLocation};
 use ounce_mem::{Buf, Counter};
@@ -76,7 +77,10 @@ impl Core<'_> {
             }
             x.step(Step::Ask);
         } else {
-            self.final_head(x, &whole[..len], framing, tick);
+            if let Err(fault) = self.final_head(x, &whole[..len], framing, tick) {
+                x.record.ended_by = EndedBy::Proxy;
+                return self.fail(x, 500, &fault.to_string(), tick, fx);
+            }
         }
         whole.advance(len);
         if let Some(socket) = x.upstream.and_then(|key| self.sockets.get_mut(key)) {
@@ -93,11 +97,18 @@ impl Core<'_> {
     }
 
     /// Decides how the response is framed for the client, and writes its head.
-    fn final_head(&mut self, x: &mut Exchange, bytes: &[u8], framing: Framing, tick: Tick) {
+    fn final_head(
+        &mut self,
+        x: &mut Exchange,
+        bytes: &[u8],
+        framing: Framing,
+        tick: Tick,
+    ) -> Result<(), RewriteFault> {
         let tunnel =
             x.response.status == 101 || (x.request.method == Method::Connect && x.response.status / 100 == 2);
         self.learn(x, bytes, tick);
-        x.last |= x.request.must_close() || self.draining();
+        // An answer to half a request ends the connection: the rest of the body goes nowhere.
+        x.last |= x.request.must_close() || self.draining() || !(x.up.is_done() || tunnel);
         // A client of HTTP/1.0 knows no chunks; one of 1.1 gets them where the backend gave no length, and so keeps
         // its connection.
         let old = x.request.version == Version::H10;
@@ -117,7 +128,12 @@ impl Core<'_> {
             && !tunnel;
         x.pin = x.reusable && carries_credentials(x, bytes);
         let plan = ResponsePlan { framing: outer, close: x.last && !tunnel };
-        let head = self.write_head(x, bytes, &plan);
+        let head = if self.rewrites_response(x) {
+            let locations = self.locations(x, bytes);
+            self.rewritten_response(x, bytes, &plan, &locations)?
+        } else {
+            self.write_head(x, bytes, &plan)
+        };
         x.record.answered(Version::H11, x.response.status, x.response.reason.of(bytes));
         // Attempts that failed before this one are counted as retries.
         x.record.ended_by = EndedBy::Nobody;
@@ -134,6 +150,7 @@ impl Core<'_> {
         } else {
             x.step(Step::Relay);
         }
+        Ok(())
     }
 
     /// Binds a session key that the response carries to the backend that sent it.

@@ -4,11 +4,14 @@ use crate::chain;
 use crate::core::Core;
 use crate::effect::Effects;
 use crate::event::Tick;
+use crate::flow::client::Client;
 use crate::flow::exchange::{Exchange, Side};
 use crate::http::h1::write::{self, Edit, Forwarded, Line, RequestPlan};
 use crate::http::{Known, Version};
+use crate::observe::record::EndedBy;
+use crate::route::rewrite::RewriteFault;
 use crate::route::rules::Rewriter;
-use crate::route::{BackendKind, ExpandError, location};
+use crate::route::{BackendKind, location};
 use ounce_conf::model::{Address, Protocol};
 use ounce_mem::{Buf, Counter};
 
@@ -18,9 +21,13 @@ const CANNED_BYTES: usize = 512;
 impl Core<'_> {
     pub(crate) fn ask(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         let Some(key) = x.upstream else { return };
-        let head = match self.request_head(x) {
+        let head = if self.rewrites_request(x) { self.rewritten_request(x) } else { self.request_head(x) };
+        let head = match head {
             Ok(head) => head,
-            Err(error) => return self.fail(x, 500, &error.to_string(), tick, fx),
+            Err(error) => {
+                x.record.ended_by = EndedBy::Proxy;
+                return self.fail(x, 500, &error.to_string(), tick, fx);
+            }
         };
         x.up.held = Some(head);
         x.sent = true;
@@ -46,33 +53,14 @@ impl Core<'_> {
     }
 
     /// The request head as the backend gets it.
-    fn request_head(&self, x: &Exchange) -> Result<Buf, ExpandError> {
-        let listener = &self.plan.listeners[x.listener as usize];
+    fn request_head(&self, x: &Exchange) -> Result<Buf, RewriteFault> {
         let Some(client) = self.client(x.client) else { return Ok(Buf::heap(0)) };
         let mut digits = [0; 20];
-        let port = match (listener.port, client.local) {
-            (0, Some(local)) => local.port(),
-            (port, _) => port,
-        };
-        let forwarded = Forwarded {
-            client: client.peer_text.as_bytes(),
-            proto: if listener.protocol == Protocol::Https { b"https" } else { b"http" },
-            port: (port != 0).then(|| write::decimal(u64::from(port), &mut digits)),
-        };
-        let ssl = match &client.secure {
-            Some(secure) if listener.header_option.ssl => secure.lines(),
-            _ => Vec::new(),
-        };
-        let plan = RequestPlan {
-            target: x.request.target.of(&x.head),
-            version: x.request.version,
-            forwarded: listener.header_option.forwarded.then_some(forwarded),
-            ssl: &ssl,
-            // A backend that is spoken to in HTTP/1.0 has no other way to end its answer in all cases.
-            close: x.request.version == Version::H10,
-        };
-        let rewriter = Rewriter::new(&listener.header_rules, &x.view(client.peer), &x.captures)?;
+        let ssl = self.secure_lines(x, client);
+        let plan = self.request_plan(x, client, &ssl, &mut digits);
+        let listener = &self.plan.listeners[x.listener as usize];
         let destination = if listener.rewrite_destination { self.destination(x) } else { None };
+        let rewriter = Rewriter::new(&listener.header_rules, &x.view(client.peer), &x.captures)?;
         let server_name = self.server_name(x);
         let mut room = x.head.len() + CANNED_BYTES + rewriter.added_bytes();
         loop {
@@ -105,16 +93,52 @@ impl Core<'_> {
         }
     }
 
+    /// The X-SSL lines of a request (HeaderOption `ssl`).
+    pub(crate) fn secure_lines<'a>(&self, x: &Exchange, client: &'a Client) -> Vec<(&'a [u8], &'a [u8])> {
+        match &client.secure {
+            Some(secure) if self.plan.listeners[x.listener as usize].header_option.ssl => secure.lines(),
+            _ => Vec::new(),
+        }
+    }
+
     /// `ServerName`: what the backend is told in place of the Host that came.
-    fn server_name(&self, x: &Exchange) -> Option<&[u8]> {
+    pub(crate) fn server_name(&self, x: &Exchange) -> Option<&[u8]> {
         match &self.plan.backend(x.backend?).kind {
             BackendKind::Server { server_name, .. } => server_name.as_deref().map(str::as_bytes),
             _ => None,
         }
     }
 
+    /// How a request is written to its backend. `digits` is room for a port.
+    pub(crate) fn request_plan<'a>(
+        &'a self,
+        x: &'a Exchange,
+        client: &'a Client,
+        ssl: &'a [(&'a [u8], &'a [u8])],
+        digits: &'a mut [u8; 20],
+    ) -> RequestPlan<'a> {
+        let listener = &self.plan.listeners[x.listener as usize];
+        let port = match (listener.port, client.local) {
+            (0, Some(local)) => local.port(),
+            (port, _) => port,
+        };
+        let forwarded = Forwarded {
+            client: client.peer_text.as_bytes(),
+            proto: if listener.protocol == Protocol::Https { b"https" } else { b"http" },
+            port: (port != 0).then(|| write::decimal(u64::from(port), digits)),
+        };
+        RequestPlan {
+            target: x.request.target.of(&x.head),
+            version: x.request.version,
+            forwarded: listener.header_option.forwarded.then_some(forwarded),
+            ssl,
+            // A backend that is spoken to in HTTP/1.0 has no other way to end its answer in all cases.
+            close: x.request.version == Version::H10,
+        }
+    }
+
     /// `RewriteDestination`: the Destination field of this request as its backend must see it.
-    fn destination(&self, x: &Exchange) -> Option<Vec<u8>> {
+    pub(crate) fn destination(&self, x: &Exchange) -> Option<Vec<u8>> {
         let value = x.request.fields.first(Known::Destination)?.value.of(&x.head);
         match &self.plan.backend(x.backend?).kind {
             BackendKind::Server { address: Address::Inet(address), tls, .. } => {

@@ -307,16 +307,7 @@ pub fn request<'e, S: Sink>(
     };
     copier.fields(&head.fields, fate, edit);
     let mut lines = copier.lines;
-    if let (Some(host), false) = (head.host, head.fields.has(Known::Host)) {
-        // It was in the target alone (HTTP/1.0, absolute form), which is passed on without it.
-        lines.edited(Line { name: b"Host", value: host.of(bytes), known: Known::Host }, edit);
-    }
-    if let Some(forwarded) = &plan.forwarded {
-        write_forwarded(&mut lines, bytes, &head.fields, forwarded, edit);
-    }
-    for &(name, value) in plan.ssl {
-        lines.edited(Line { name, value, known: Known::XSsl }, edit);
-    }
+    write_canned(&mut lines, bytes, head, plan, edit);
     if head.framing == Framing::Chunked {
         lines.put(b"Transfer-Encoding: chunked\r\n");
     }
@@ -333,6 +324,40 @@ pub fn request<'e, S: Sink>(
     }
     more(&mut lines);
     lines.end()
+}
+
+/// The lines that a request gets from us.
+fn write_canned<'e, S: Sink>(
+    lines: &mut Lines<'_, S>,
+    bytes: &[u8],
+    head: &RequestHead,
+    plan: &RequestPlan<'_>,
+    edit: &mut impl FnMut(Line<'_>) -> Edit<'e>,
+) {
+    if let (Some(host), false) = (head.host, head.fields.has(Known::Host)) {
+        // It was in the target alone (HTTP/1.0, absolute form), which is passed on without it.
+        lines.edited(Line { name: b"Host", value: host.of(bytes), known: Known::Host }, edit);
+    }
+    if let Some(forwarded) = &plan.forwarded {
+        write_forwarded(lines, bytes, &head.fields, forwarded, edit);
+    }
+    for &(name, value) in plan.ssl {
+        lines.edited(Line { name, value, known: Known::XSsl }, edit);
+    }
+}
+
+/// Shows the lines that a request gets from us, for a head that is changed before it is written.
+pub(crate) fn canned(
+    bytes: &[u8],
+    head: &RequestHead,
+    plan: &RequestPlan<'_>,
+    mut show: impl FnMut(&[u8], &[u8]),
+) {
+    let mut edit = |line: Line<'_>| {
+        show(line.name, line.value);
+        Edit::Drop
+    };
+    write_canned(&mut Lines::new(&mut Vec::new()), bytes, head, plan, &mut edit);
 }
 
 /// X-Forwarded-For with all that came before us, and the two others anew.
