@@ -9,7 +9,7 @@ use ounce_tests::proxy::{Proxy, Setup, backend, service};
 use ounce_tests::tool;
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
@@ -312,8 +312,7 @@ fn ends(client: &mut Client) {
 fn bad_peers_get_an_alert_and_an_end() {
     let papers = Papers::new();
     let proxy = start(&papers, "Client 3", &mirror());
-    for bytes in [&b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..], &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0], &[0; 70_000]]
-    {
+    for bytes in [&b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..], &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0], &[0; 9000]] {
         let mut client = Client::connect(proxy.address());
         client.send(bytes);
         ends(&mut client);
