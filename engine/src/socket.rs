@@ -51,6 +51,8 @@ pub(crate) struct Socket {
     pub(crate) shutdown: bool,
     /// A send failed; what else is given for sending is dropped, and what is still to be received decides.
     pub(crate) broken: bool,
+    /// That send was told of a reset. The kernel tells once: what looks like the peer's end from then on is none.
+    pub(crate) torn: bool,
     pub(crate) closing: Option<Close>,
     /// The bytes on the wire are TLS.
     pub(crate) tls: Option<Box<Session>>,
@@ -78,6 +80,7 @@ impl Socket {
             queue: VecDeque::new(),
             shutdown: false,
             broken: false,
+            torn: false,
             closing: None,
             tls: None,
             sealed: 0,

@@ -179,6 +179,9 @@ impl<R: Ring> Worker<'_, R> {
                     splice.held += bytes;
                     splice.left -= bytes as u64;
                 }
+                Ok(Moved::End) if self.socket(splice.from).is_some_and(|socket| socket.torn) => {
+                    return Round::End(SpliceEnd::SourceFailed(ounce_core::Fault::Reset));
+                }
                 Ok(Moved::End) => splice.source_ended = true,
                 Ok(Moved::Nothing) => dry = true,
                 Err(errno) => return Round::End(SpliceEnd::SourceFailed(self.fault(errno))),
