@@ -9,6 +9,11 @@ use ounce_mem::{Counter, ListenerId};
 use ounce_sys::ring::{Fd, Outcome, Ring, Token};
 use ounce_sys::socket::Address;
 
+/// When the queues of the listening sockets are looked into anew, after a start and after another process has left them;
+/// the last of these goes on for good. The kernel wakes one waiter for each connection, and the wait of a process that
+/// has died or drains is taken apart some time later: until then it may swallow a wake that nobody else gets.
+const LOOKS_US: [u64; 4] = [10_000, 50_000, 250_000, 1_000_000];
+
 /// How long accepting rests after it failed: time for descriptors or memory to be given back.
 const REST_US: u64 = 50_000;
 
@@ -40,6 +45,10 @@ pub(crate) struct Accepting {
     over: bool,
     /// Some socket is off that should be on.
     lacking: bool,
+    /// Which of [`LOOKS_US`] comes next.
+    look: usize,
+    /// When it comes.
+    look_at_us: u64,
 }
 
 impl Accepting {
@@ -50,7 +59,14 @@ impl Accepting {
             state: State::Off,
             enabled: true,
         });
-        Accepting { sockets: sockets.collect(), rest_until_us: None, over: false, lacking: false }
+        Accepting {
+            sockets: sockets.collect(),
+            rest_until_us: None,
+            over: false,
+            lacking: false,
+            look: 0,
+            look_at_us: 0,
+        }
     }
 
     /// No accept is in flight.
@@ -58,10 +74,12 @@ impl Accepting {
         self.sockets.iter().all(|socket| matches!(socket.state, State::Off | State::Left))
     }
 
-    /// When accepting is to be tried again, if it rests.
+    /// When accepting is to be seen to again.
     pub(crate) fn retry_us(&self) -> Option<u64> {
         // A time that nobody acts on when it has come would keep the loop from sleeping.
-        self.rest_until_us.filter(|_| self.lacking && !self.over)
+        let rest = self.rest_until_us.filter(|_| self.lacking);
+        let look = (self.look_at_us > 0).then_some(self.look_at_us);
+        rest.into_iter().chain(look).min().filter(|_| !self.over)
     }
 }
 
@@ -80,17 +98,32 @@ impl<R: Ring> Worker<'_, R> {
         self.resume_accepting();
     }
 
-    /// Ends each accept so that it starts anew and looks into its queue.
-    ///
-    /// The kernel wakes one waiter for each connection. One that it woke in the moment in which it was being cancelled,
-    /// in a process that drains or dies, takes nothing, and nobody else is woken: the connection would wait for the next.
+    /// Looks into the queues now, and again at the times of [`LOOKS_US`].
     pub(crate) fn accept_anew(&mut self) {
+        self.accepting.look = 0;
+        self.accepting.look_at_us = self.ring.now().mono_us + LOOKS_US[0];
+        self.look_into_queues();
+    }
+
+    /// Ends each accept; the one that takes its place looks into the queue before it waits.
+    fn look_into_queues(&mut self) {
         for socket in &mut self.accepting.sockets {
             if socket.state == State::On {
                 socket.state = State::Stopping;
             }
         }
         self.cancel_stopping();
+    }
+
+    /// Looks into the queues when it is time to.
+    fn look_when_due(&mut self) {
+        let now = self.ring.now().mono_us;
+        if self.accepting.over || now < self.accepting.look_at_us {
+            return;
+        }
+        self.accepting.look = (self.accepting.look + 1).min(LOOKS_US.len() - 1);
+        self.accepting.look_at_us = now + LOOKS_US[self.accepting.look];
+        self.look_into_queues();
     }
 
     pub(crate) fn stop_accepting(&mut self) {
@@ -124,6 +157,7 @@ impl<R: Ring> Worker<'_, R> {
 
     /// Accepts wherever it should and does not.
     pub(crate) fn resume_accepting(&mut self) {
+        self.look_when_due();
         if !self.accepting.lacking || self.accepting.over || !self.core.has_room() {
             return;
         }

@@ -63,7 +63,9 @@ fn an_early_answer() {
     let (client, upstream) = upload(&mut w, 1000);
     w.say(client, "abc");
     w.say(upstream, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
-    assert!(w.heard(client).ends_with("\r\n\r\nno"));
+    let heard = w.heard(client);
+    assert!(heard.contains("\r\nConnection: close\r\n"), "nothing more will be served: {heard}");
+    assert!(heard.ends_with("\r\n\r\nno"));
     assert_eq!(w.wire(upstream).closed, Some(Close::Abort));
     assert!(w.wire(client).shut && w.wire(client).receiving, "it is still sending: linger");
 }
