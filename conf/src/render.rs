@@ -30,10 +30,10 @@ impl Diagnostic {
             Level::Warning => annotate_snippets::Level::WARNING,
         };
         let expected = self.expected.as_ref().map(|expected| format!("expected {expected}"));
-        let primary = AnnotationKind::Primary.span(place.range.clone()).label(expected);
+        let primary = AnnotationKind::Primary.span(place.characters()).label(expected);
         let mut group = Group::with_level(level).element(place.lines().annotation(primary));
         for note in &self.notes {
-            let at = AnnotationKind::Context.span(note.place.range.clone()).label(&note.text);
+            let at = AnnotationKind::Context.span(note.place.characters()).label(&note.text);
             group = group.element(note.place.lines().annotation(at));
         }
         if let Some(help) = &self.help {
@@ -66,6 +66,12 @@ impl Place {
         } else {
             format!("{}:{}.{}", self.file, start.line, start.column)
         }
+    }
+
+    /// The range in whole characters: a word may end inside one that no word may hold.
+    fn characters(&self) -> std::ops::Range<usize> {
+        let (start, end) = (self.range.start, self.range.end);
+        self.excerpt.floor_char_boundary(start)..self.excerpt.ceil_char_boundary(end)
     }
 
     fn lines<'a, T: Clone>(&'a self) -> Snippet<'a, T> {

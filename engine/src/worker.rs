@@ -21,6 +21,9 @@ use std::time::Duration;
 /// The loop wakes at least this often, to show that it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How long receives that found no page wait at most before they are tried again.
+const STARVED_US: u64 = 2_000;
+
 /// What a worker is made of.
 pub struct WorkerSetup<'p, R: Ring> {
     /// The kernel.
@@ -70,6 +73,8 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) pipes_open: u32,
     pub(crate) pipes_max: u32,
     pub(crate) starved: Vec<Key>,
+    /// When starved receives are tried again although pages are scarce.
+    starved_until_us: u64,
     /// Events that came up while effects were carried out.
     pub(crate) pending: VecDeque<(Key, Event)>,
     pub(crate) fx: Effects,
@@ -112,6 +117,7 @@ impl<'p, R: Ring> Worker<'p, R> {
             pipes_open: 0,
             pipes_max: splice::pipes_max(setup.clients_max),
             starved: Vec::new(),
+            starved_until_us: 0,
             pending: VecDeque::new(),
             fx: Effects::default(),
             effects: Vec::new(),
@@ -172,7 +178,7 @@ impl<'p, R: Ring> Worker<'p, R> {
     /// How long the loop may sleep.
     fn patience(&self) -> Duration {
         let now = self.ring.now().mono_us;
-        let mut sleep = BEAT;
+        let mut sleep = if self.starved.is_empty() { BEAT } else { Duration::from_micros(STARVED_US) };
         // Without room for a client there is nothing to wake up for.
         let accept = self.accepting.retry_us().filter(|_| self.core.has_room());
         for at in [self.wheel.next_us(), accept].into_iter().flatten() {
@@ -231,10 +237,14 @@ impl<'p, R: Ring> Worker<'p, R> {
     }
 
     fn resume_starved(&mut self) {
-        // The core never holds on to the last quarter of the pool, so this much comes back by itself.
-        if self.starved.is_empty() || self.ring.pool().free() < self.ring.pool().capacity() / 8 {
+        let now = self.ring.now().mono_us;
+        // The core never holds on to the last quarter of the pool, so this much comes back by itself; if it does not come
+        // soon, what little there is must do.
+        let scarce = self.ring.pool().free() < self.ring.pool().capacity() / 8;
+        if self.starved.is_empty() || (scarce && now < self.starved_until_us) {
             return;
         }
+        self.starved_until_us = now + STARVED_US;
         for key in std::mem::take(&mut self.starved) {
             self.restart_receive(key);
         }
