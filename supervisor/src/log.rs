@@ -5,7 +5,8 @@
 //! library's syslog(3) would wait for a log daemon that does not read.
 
 use crate::warden::calendar::syslog_time;
-use ounce_conf::model::LogTarget;
+use crate::warden::syslog;
+use ounce_conf::model::{Global, LogTarget};
 use ounce_sys::clock;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
@@ -35,7 +36,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 enum Sink {
     Standard,
-    Syslog { facility: u8, socket: UnixDatagram },
+    Syslog { facility: u8, tag: String, socket: UnixDatagram },
 }
 
 impl Log {
@@ -45,21 +46,22 @@ impl Log {
     }
 
     /// Writes to the system's log from now on.
-    pub(crate) fn use_syslog(&mut self, target: &LogTarget) {
+    pub(crate) fn use_syslog(&mut self, global: &Global) {
         let socket = UnixDatagram::unbound().and_then(|socket| {
             socket.set_nonblocking(true)?;
             Ok(socket)
         });
         // Without a socket the words go to standard error, that is, nowhere: there is nobody to tell.
         if let Ok(socket) = socket {
-            self.sink = Sink::Syslog { facility: facility(target), socket };
+            self.sink = Sink::Syslog { facility: facility(global), tag: tag(&self.name, global), socket };
         }
     }
 
-    /// The configuration that serves now names this facility. Changes nothing on a terminal.
-    pub(crate) fn follow(&mut self, target: &LogTarget) {
-        if let Sink::Syslog { facility: current, .. } = &mut self.sink {
-            *current = facility(target);
+    /// The configuration that serves now names its facility and tag. Changes nothing on a terminal.
+    pub(crate) fn follow(&mut self, global: &Global) {
+        let new_tag = tag(&self.name, global);
+        if let Sink::Syslog { facility: current, tag, .. } = &mut self.sink {
+            (*current, *tag) = (facility(global), new_tag);
         }
     }
 
@@ -82,9 +84,9 @@ impl Log {
                 let line = format!("{}: {text}\n", self.name);
                 let _ = std::io::stderr().write_all(line.as_bytes());
             }
-            Sink::Syslog { facility, socket } => {
+            Sink::Syslog { facility, tag, socket } => {
                 for line in text.lines() {
-                    let line = message(*facility, severity, &self.name, line);
+                    let line = message(*facility, severity, tag, line);
                     // A log daemon that is away or does not read loses this line.
                     let _ = socket.send_to(line.as_bytes(), SOCKET);
                 }
@@ -100,11 +102,16 @@ fn message(facility: u8, severity: Severity, name: &str, line: &str) -> String {
     format!("<{priority}>{} {name}[{pid}]: {line}", syslog_time(now_s))
 }
 
-fn facility(target: &LogTarget) -> u8 {
-    match target {
-        LogTarget::Syslog(facility) => *facility,
+fn facility(global: &Global) -> u8 {
+    match global.log_target {
+        LogTarget::Syslog(facility) => facility,
         LogTarget::Standard => DAEMON,
     }
+}
+
+/// `LogTag`, or the program's name.
+fn tag(name: &str, global: &Global) -> String {
+    global.log_tag.clone().unwrap_or_else(|| syslog::word(name))
 }
 
 /// A text of another process, made fit for a log line.
@@ -122,6 +129,14 @@ mod tests {
     fn a_text_from_a_child_is_one_clean_line_of_bounded_length() {
         assert_eq!(foreign(b"two\nlines \x1b[2J\xff\n"), "two lines  [2J\u{fffd}");
         assert_eq!(foreign(&[b'x'; 10_000]).len(), FOREIGN_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_tag_is_the_programs_name_or_the_configurations() {
+        let mut global = Global::default();
+        assert_eq!(tag("oun ce", &global), "oun_ce");
+        global.log_tag = Some("web".to_owned());
+        assert_eq!((tag("ounce", &global), facility(&global)), ("web".to_owned(), 3));
     }
 
     #[test]

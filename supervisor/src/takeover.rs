@@ -14,7 +14,7 @@ use crate::pidfile::PidFile;
 use crate::rows::Rows;
 use crate::source::Findings;
 use crate::supervisor::{Inherited, Setup, Supervisor};
-use ounce_conf::model::LogTarget;
+use ounce_conf::model::Global;
 use ounce_mem::Segment;
 use ounce_sys::process;
 use std::io;
@@ -37,7 +37,7 @@ pub(crate) fn resume(name: &str, settings: &Settings, handover: Handover) -> Res
     let mut log = Log::standard(name, settings.verbose);
     if detached {
         // Until a configuration is read that says better.
-        log.use_syslog(&LogTarget::Standard);
+        log.use_syslog(&Global::default());
     }
     prepare_process()?;
     let setup = Setup {

@@ -16,15 +16,11 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "format")])
         .switches(&[Switch::Json])
         .repeat(Repeat::Many),
-    row("LogTag", GLOBAL, "tag of syslog messages (the program's name)")
-        .takes(&[one(Kind::Text, "tag")])
-        .ahead(),
+    row("LogTag", GLOBAL, "tag of syslog messages (the program's name)").takes(&[one(Kind::Text, "tag")]),
     row("LogFile", GLOBAL, "log to a file, problems to another if one is named; USR1 reopens")
-        .takes(&[one(Kind::File, "file"), optional(Kind::File, "file for problems")])
-        .ahead(),
+        .takes(&[one(Kind::File, "file"), optional(Kind::File, "file for problems")]),
     row("LogServer", GLOBAL, "where syslog messages go: udp://HOST:PORT, tcp://HOST:PORT, unix:PATH")
-        .takes(&[one(Kind::Text, "place"), optional(Kind::Word(&["rfc3164", "rfc5424"]), "syntax")])
-        .ahead(),
+        .takes(&[one(Kind::Text, "place"), optional(Kind::Word(&["rfc3164", "rfc5424"]), "syntax")]),
     row("LogSuppress", SERVICE, "log no requests that were answered with these classes of status")
         .takes(&[many(
             Kind::Word(&["all", "info", "1", "success", "2", "redirect", "3", "clterr", "4", "srverr", "5"]),

@@ -144,8 +144,10 @@ impl Lowering<'_> {
 
     /// `LogFile`.
     pub(super) fn log_file(statement: &Statement) -> Option<LogFile> {
-        let requests = statement.file(0)?.to_owned();
-        let problems = statement.file(1).map_or_else(|| requests.clone(), Path::to_owned);
+        // It is opened again and again, wherever the process stands then. Only an empty path has no absolute form.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let requests = absolute(statement.file(0)?);
+        let problems = statement.file(1).map_or_else(|| requests.clone(), absolute);
         Some(LogFile { requests, problems })
     }
 

@@ -166,7 +166,7 @@ impl Supervisor {
         {
             setup.log.problem(&error);
         }
-        setup.log.follow(&generation.config.global.log_target);
+        setup.log.follow(&generation.config.global);
         let of_retired = self.children.iter().filter(|child| child.generation == retired);
         let accepting = of_retired.filter(|child| child.role != Role::Warden).map(|child| child.slot);
         let news = News { number, accepting: accepting.collect(), until: now() + NEWS_MS };
@@ -180,7 +180,7 @@ impl Supervisor {
         let Some(generation) = self.generations.get(&number) else { return };
         let setup = &mut self.setup;
         if let Some(starter) = self.starter.take() {
-            setup.log.use_syslog(&generation.config.global.log_target);
+            setup.log.use_syslog(&generation.config.global);
             if let Err(error) = starter.started() {
                 setup.log.problem(&format!("cannot leave the terminal: {error}"));
             }

@@ -17,6 +17,14 @@ pub(super) fn api_time(epoch_us: i64) -> String {
     format!("{year:04}-{:02}-{day:02}T{}.{micros:06}", month + 1, clock(second))
 }
 
+/// `yyyy-mm-ddThh:mm:ss.ffffff+hh:mm` in local time (RFC 5424 6.2.3).
+pub(super) fn ietf_time(epoch_us: i64) -> String {
+    let offset_s = ounce_sys::clock::utc_offset_s(epoch_us.div_euclid(1_000_000));
+    let minutes = offset_s.unsigned_abs() / 60;
+    let sign = if offset_s < 0 { '-' } else { '+' };
+    format!("{}{sign}{:02}:{:02}", api_time(epoch_us), minutes / 60, minutes % 60)
+}
+
 /// Days since 1970-01-01 and seconds of the day, in local time.
 fn split(epoch_s: i64) -> (i64, i64) {
     let local = epoch_s.saturating_add(i64::from(ounce_sys::clock::utc_offset_s(epoch_s)));

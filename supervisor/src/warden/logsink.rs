@@ -1,17 +1,17 @@
-//! Log lines from the workers' sockets to where `LogFacility` says.
+//! Log lines from the workers' sockets to where `LogFacility`, `LogServer` or `LogFile` says.
 //!
 //! A datagram is a batch: one byte that says of what (`R` requests, `P` problems), then lines, each with its line end.
 //! The sockets are read as fast as batches come; where they go has a queue that drops and counts what it cannot hold,
 //! so that neither a stalled terminal nor a log daemon that sleeps holds up anything else in this process.
 
+use super::logfile;
 use super::lost::Lost;
 use super::stream::Stream;
 use super::syslog::{self, Severity, Source, Syslog};
-use ounce_conf::model::LogTarget;
+use ounce_conf::model::{Global, LogPlace, LogServer, LogTarget, SyslogSyntax};
 use ounce_core::observe::problem::notice;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixDatagram;
 
@@ -34,10 +34,10 @@ pub(super) enum Sink {
     Streams {
         /// For requests.
         requests: Stream,
-        /// For problems.
-        problems: Stream,
+        /// For problems, if that is another one.
+        problems: Option<Stream>,
     },
-    /// To the system's log.
+    /// To a log daemon.
     Syslog(Syslog),
 }
 
@@ -47,20 +47,28 @@ impl Sink {
     /// # Errors
     /// When a stream cannot be had.
     pub(super) fn open(
-        target: &LogTarget,
+        global: &Global,
         standard: bool,
-        tag: &str,
+        name: &str,
         pid: u32,
         lost: Lost,
     ) -> io::Result<Sink> {
-        match target {
-            LogTarget::Syslog(facility) if !standard => {
-                let socket = Path::new(syslog::SOCKET).to_owned();
-                let source = Source { socket, facility: *facility, tag: tag.to_owned(), pid };
-                Ok(Sink::Syslog(Syslog::start(source, lost)))
-            }
-            _ => Sink::streams(io::stdout().as_fd(), io::stderr().as_fd(), lost),
+        if standard {
+            return Sink::streams(io::stdout().as_fd(), io::stderr().as_fd(), lost);
         }
+        if let Some(files) = &global.log_file {
+            let another = (files.problems != files.requests).then(|| files.problems.clone());
+            let problems = another.map(|path| logfile::start(path, lost.clone())).transpose()?;
+            return Ok(Sink::Streams { requests: logfile::start(files.requests.clone(), lost)?, problems });
+        }
+        let LogTarget::Syslog(facility) = global.log_target else {
+            return Sink::streams(io::stdout().as_fd(), io::stderr().as_fd(), lost);
+        };
+        let here = LogServer { place: LogPlace::Unix(syslog::SOCKET.into()), syntax: SyslogSyntax::Bsd };
+        let LogServer { place, syntax } = global.log_server.clone().unwrap_or(here);
+        let tag = global.log_tag.clone().unwrap_or_else(|| syslog::word(name));
+        let source = Source { place, syntax, host: syslog::host(), facility, tag, pid };
+        Ok(Sink::Syslog(Syslog::start(source, lost)))
     }
 
     /// A sink on these two streams.
@@ -73,14 +81,16 @@ impl Sink {
         lost: Lost,
     ) -> io::Result<Sink> {
         let requests = Stream::start(requests, lost.clone())?;
-        Ok(Sink::Streams { requests, problems: Stream::start(problems, lost)? })
+        Ok(Sink::Streams { requests, problems: Some(Stream::start(problems, lost)?) })
     }
 
     /// Takes lines, each ended by a line end.
     pub(super) fn put(&self, topic: Topic, lines: Vec<u8>) {
         match (self, topic) {
             (Sink::Streams { requests, .. }, Topic::Request) => requests.put(lines),
-            (Sink::Streams { problems, .. }, Topic::Problem) => problems.put(lines),
+            (Sink::Streams { requests, problems }, Topic::Problem) => {
+                problems.as_ref().unwrap_or(requests).put(lines);
+            }
             (Sink::Syslog(syslog), Topic::Request) => syslog.put(Severity::Info, lines),
             (Sink::Syslog(syslog), Topic::Problem) => syslog.put(Severity::Notice, lines),
         }
@@ -96,8 +106,10 @@ impl Sink {
     /// Opens anew what can be opened anew.
     pub(super) fn reopen(&self) {
         match self {
-            // The streams were opened by whoever started the program.
-            Sink::Streams { .. } => {}
+            Sink::Streams { requests, problems } => {
+                requests.reopen();
+                problems.iter().for_each(Stream::reopen);
+            }
             Sink::Syslog(syslog) => syslog.reopen(),
         }
     }
@@ -107,7 +119,9 @@ impl Sink {
         match self {
             Sink::Streams { requests, problems } => {
                 requests.finish().await;
-                problems.finish().await;
+                if let Some(problems) = problems {
+                    problems.finish().await;
+                }
             }
             Sink::Syslog(syslog) => syslog.finish().await,
         }

@@ -9,13 +9,15 @@
 pub(crate) mod calendar;
 mod control;
 mod json;
+mod link;
+mod logfile;
 mod logsink;
 mod lost;
 mod metrics;
 mod objects;
 mod probe;
 mod stream;
-mod syslog;
+pub(crate) mod syslog;
 #[cfg(test)]
 mod tests;
 
@@ -54,8 +56,7 @@ pub(crate) fn run(inheritance: Inheritance) -> Result<(), String> {
 async fn work(of: Arc<Inheritance>) -> Result<(), String> {
     let orders = Arc::new(adopt_datagram(of.orders).map_err(|error| format!("orders socket: {error}"))?);
     let lost = Lost::in_segment(Arc::clone(&of.segment), of.owner.worker);
-    let target = &of.config.global.log_target;
-    let sink = Sink::open(target, of.standard_streams, &of.name, of.supervisor, lost.clone())
+    let sink = Sink::open(&of.config.global, of.standard_streams, &of.name, of.supervisor, lost.clone())
         .map_err(|error| format!("log: {error}"))?;
     let sink = Arc::new(sink);
     let mut tasks = Vec::new();

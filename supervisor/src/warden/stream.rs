@@ -8,6 +8,8 @@ use super::lost::Lost;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub(super) struct Stream {
     queue: SyncSender<Vec<u8>>,
     ended: oneshot::Receiver<()>,
     lost: Lost,
+    /// Asks the thread for a reopening; the standard streams were opened by whoever started the program.
+    reopen: Arc<AtomicBool>,
 }
 
 impl Stream {
@@ -33,15 +37,34 @@ impl Stream {
     /// When the descriptor or the thread cannot be had.
     pub(super) fn start(to: BorrowedFd<'_>, lost: Lost) -> io::Result<Stream> {
         let file = File::from(to.try_clone_to_owned()?);
+        Stream::run(lost, move |batches, _, lost| write_batches(file, batches, lost))
+    }
+
+    /// Starts a thread that takes batches until there will be no more.
+    ///
+    /// # Errors
+    /// When the thread cannot be had.
+    pub(super) fn run(
+        lost: Lost,
+        write: impl FnOnce(&Receiver<Vec<u8>>, &AtomicBool, &Lost) + Send + 'static,
+    ) -> io::Result<Stream> {
         let (queue, batches) = sync_channel(QUEUE_BATCHES);
         let (end, ended) = oneshot::channel();
-        let writer_lost = lost.clone();
+        let reopen = Arc::new(AtomicBool::new(false));
+        let (writer_reopen, writer_lost) = (Arc::clone(&reopen), lost.clone());
         thread::Builder::new().name("ounce-log".to_owned()).spawn(move || {
-            write_batches(file, &batches, &writer_lost);
+            write(&batches, &writer_reopen, &writer_lost);
             // Nobody listens when the warden ends in a hurry.
             let _ = end.send(());
         })?;
-        Ok(Stream { queue, ended, lost })
+        Ok(Stream { queue, ended, lost, reopen })
+    }
+
+    /// Opens the file anew before the next batch.
+    pub(super) fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+        // An empty batch wakes the thread; one that is behind comes to it by itself.
+        let _ = self.queue.try_send(Vec::new());
     }
 
     /// Queues lines, each ended by a line end, or drops and counts them.
@@ -83,7 +106,6 @@ mod tests {
     use super::*;
     use std::io::Read;
     use std::os::fd::AsFd;
-    use std::sync::atomic::Ordering;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().build().unwrap()
