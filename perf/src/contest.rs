@@ -1,0 +1,95 @@
+//! The whole run: rounds in which each proxy has its turn at each scenario.
+
+use crate::cpu::{self, Cpus};
+use crate::idle;
+use crate::load::{self, BODY_BYTES, Cost, SCENARIOS, Scenario};
+use crate::origin::Origin;
+use crate::peers::Peer;
+use crate::report::{Row, Table};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Rounds.
+    pub rounds: u32,
+    /// Seconds of load in each turn.
+    pub seconds: u32,
+    /// Idle connections for the memory of one.
+    pub idle: usize,
+    /// ounce once more, on epoll.
+    pub epoll: bool,
+}
+
+impl Default for Extent {
+    fn default() -> Extent {
+        Extent { rounds: 3, seconds: 3, idle: 5000, epoll: false }
+    }
+}
+
+/// Runs it and returns the tables. Says on standard error how far it is.
+///
+/// # Errors
+/// What went wrong.
+pub fn run(extent: &Extent) -> Result<Vec<Table>, String> {
+    let cpus = Cpus::choose()?;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|error| format!("descriptors: {error}"))?;
+    let origin = Origin::start(cpus.others, &BODY_BYTES).map_err(|error| format!("origin: {error}"))?;
+    let peers = start(cpus.proxy, &origin, extent)?;
+    cpu::bind_to(cpus.others)?;
+    // First of all: a process that has been loaded once has memory to spare.
+    eprintln!("idle connections");
+    let bytes =
+        peers.iter().map(|peer| idle::bytes_per_connection(peer, extent.idle).map(|bytes| vec![bytes]));
+    let bytes = bytes.collect::<Result<Vec<_>, String>>()?;
+    let mut costs: Vec<Vec<Vec<Cost>>> = vec![vec![Vec::new(); peers.len()]; SCENARIOS.len()];
+    for round in 0..extent.rounds {
+        for (scenario, costs) in SCENARIOS.iter().zip(&mut costs) {
+            eprintln!("round {} of {}: {}", round + 1, extent.rounds, scenario.name);
+            for (peer, costs) in turns(&peers, costs, round) {
+                costs.push(load::run(peer, scenario, extent.seconds)?);
+            }
+        }
+    }
+    let names: Vec<&'static str> = peers.iter().map(|peer| peer.name).collect();
+    let row = |(scenario, costs): (&Scenario, &Vec<Vec<Cost>>)| Row {
+        name: scenario.name.into(),
+        values: costs.iter().map(|costs| costs.iter().map(|cost| cost.cpu_us).collect()).collect(),
+    };
+    Ok(vec![
+        Table {
+            title: "CPU time of the proxy per request, in microseconds (median of the rounds)".into(),
+            names: names.clone(),
+            rows: SCENARIOS.iter().zip(&costs).map(row).collect(),
+        },
+        Table {
+            title: "Memory of the serving process per idle keep-alive connection, in bytes".into(),
+            names,
+            rows: vec![Row { name: format!("{} connections", extent.idle), values: bytes }],
+        },
+    ])
+}
+
+fn start(cpu: usize, origin: &Origin, extent: &Extent) -> Result<Vec<Peer>, String> {
+    let origins = origin.addresses();
+    let mut peers = vec![Peer::ounce("ounce", "auto", cpu, origins)?];
+    if extent.epoll {
+        peers.push(Peer::ounce("ounce, epoll", "epoll", cpu, origins)?);
+    }
+    peers.push(Peer::nginx(cpu, origins)?);
+    peers.push(Peer::haproxy(cpu, origins)?);
+    Ok(peers)
+}
+
+/// The peers with their costs, another one first in each round.
+fn turns<'a>(
+    peers: &'a [Peer],
+    costs: &'a mut [Vec<Cost>],
+    round: u32,
+) -> impl Iterator<Item = (&'a Peer, &'a mut Vec<Cost>)> {
+    let mut turns: Vec<_> = peers.iter().zip(costs).collect();
+    let first = round as usize % turns.len().max(1);
+    turns.rotate_left(first);
+    turns.into_iter()
+}

@@ -1,0 +1,32 @@
+//! What a client costs who keeps a connection and asks nothing: memory that the serving process has for itself.
+
+use crate::peers::Peer;
+use ounce_tests::client::Client;
+
+/// Connections before the count, for what a process allocates once and for all.
+const FIRST: usize = 500;
+
+/// Bytes for each of so many connections, each after one request.
+///
+/// # Errors
+/// When they cannot be made.
+pub fn bytes_per_connection(peer: &Peer, connections: usize) -> Result<f64, String> {
+    let address = peer.addresses()[0];
+    let mut clients = Vec::with_capacity(FIRST + connections);
+    let mut open = |count: usize| -> Result<(), String> {
+        for _ in 0..count {
+            let mut client =
+                Client::try_connect(address).map_err(|error| format!("{}: {error}", peer.name))?;
+            let answer = client.get("/");
+            if answer.status != 200 || answer.closes() {
+                return Err(format!("{} does not keep the connection", peer.name));
+            }
+            clients.push(client);
+        }
+        Ok(())
+    };
+    open(FIRST)?;
+    let before = peer.own_bytes()?;
+    open(connections)?;
+    Ok(peer.own_bytes()?.saturating_sub(before) as f64 / connections as f64)
+}

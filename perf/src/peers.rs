@@ -1,0 +1,168 @@
+//! The proxies, each set up to do the same: three ports, each in front of one port of the origin, connections to it kept
+//! and shared, the client's address passed on, no request log.
+
+use crate::cpu;
+use ounce_tests::port::Port;
+use ounce_tests::process;
+use ounce_tests::proxy::{self, Proxy, Setup};
+use ounce_tests::tool::Server;
+use std::fs;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+
+/// How many connections of a client a proxy must be able to hold.
+const CONNECTIONS_MAX: usize = 9_000;
+
+/// A proxy that runs.
+#[derive(Debug)]
+pub struct Peer {
+    /// How it is called in tables.
+    pub name: &'static str,
+    ports: Vec<Port>,
+    program: Program,
+    _folder: TempDir,
+}
+
+#[derive(Debug)]
+enum Program {
+    Ounce(Box<Proxy>),
+    Other(Server),
+}
+
+impl Peer {
+    /// ounce with one worker. `engine` is a value of `IoEngine`.
+    ///
+    /// # Errors
+    /// What could not be prepared.
+    pub fn ounce(
+        name: &'static str,
+        engine: &str,
+        cpu: usize,
+        origins: &[SocketAddr],
+    ) -> Result<Peer, String> {
+        cpu::bind_to(cpu)?;
+        let ports: Vec<Port> = origins.iter().map(|_| Port::reserve()).collect();
+        let listeners = ports.iter().zip(origins);
+        let text: String = listeners
+            .map(|(port, origin)| proxy::listener(&port.number().to_string(), &proxy::service(&[*origin])))
+            .collect();
+        let setup =
+            Setup::new().global("Workers", "1").global("Client", "60").global("IoEngine", engine).text(&text);
+        let program = Program::Ounce(Box::new(setup.start()));
+        Ok(Peer { name, ports, program, _folder: folder()? })
+    }
+
+    /// nginx with one worker process.
+    ///
+    /// # Errors
+    /// What could not be prepared.
+    pub fn nginx(cpu: usize, origins: &[SocketAddr]) -> Result<Peer, String> {
+        cpu::bind_to(cpu)?;
+        let (folder, ports) = (folder()?, origins.iter().map(|_| Port::reserve()).collect::<Vec<Port>>());
+        let path = folder.path().display();
+        let mut servers = String::new();
+        for (number, (port, origin)) in ports.iter().zip(origins).enumerate() {
+            servers += &format!(
+                "upstream origin{number} {{ server {origin}; keepalive 2048; keepalive_requests 1000000000; }}\n\
+                 server {{\n  listen {} backlog=4096;\n  location / {{\n    proxy_pass http://origin{number};\n    \
+                 proxy_http_version 1.1;\n    proxy_set_header Host $http_host;\n    proxy_set_header Connection \"\";\n    \
+                 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n    \
+                 proxy_set_header X-Forwarded-Proto $scheme;\n    proxy_set_header X-Forwarded-Port $server_port;\n  }}\n}}\n",
+                port.address()
+            );
+        }
+        let config = format!(
+            "daemon off; worker_processes 1; pid {path}/pid; error_log {path}/error warn; worker_rlimit_nofile 40000;\n\
+             events {{ worker_connections {}; }}\n\
+             http {{\naccess_log off; keepalive_requests 1000000000; keepalive_timeout 60;\n\
+             # What does not fit its buffers waits at the origin, not in a file.\nproxy_max_temp_file_size 0;\n\
+             client_body_temp_path {path}/body; proxy_temp_path {path}/proxy; fastcgi_temp_path {path}/fastcgi;\n\
+             uwsgi_temp_path {path}/uwsgi; scgi_temp_path {path}/scgi;\n{servers}}}\n",
+            CONNECTIONS_MAX
+        );
+        Peer::other("nginx", folder, ports, config, &["nginx", "-p", "{folder}", "-c", "{config}"])
+    }
+
+    /// HAProxy with one thread.
+    ///
+    /// # Errors
+    /// What could not be prepared.
+    pub fn haproxy(cpu: usize, origins: &[SocketAddr]) -> Result<Peer, String> {
+        cpu::bind_to(cpu)?;
+        let (folder, ports) = (folder()?, origins.iter().map(|_| Port::reserve()).collect::<Vec<Port>>());
+        let mut config = format!(
+            "global\n  nbthread 1\n  maxconn {CONNECTIONS_MAX}\n\
+             defaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  timeout connect 5s\n  \
+             option forwardfor\n  http-reuse always\n"
+        );
+        for (number, (port, origin)) in ports.iter().zip(origins).enumerate() {
+            config += &format!(
+                "listen l{number}\n  bind {} backlog 4096\n  http-request set-header X-Forwarded-Proto http\n  \
+                 http-request set-header X-Forwarded-Port %[dst_port]\n  server s {origin}\n",
+                port.address()
+            );
+        }
+        Peer::other("haproxy", folder, ports, config, &["haproxy", "-db", "-f", "{config}"])
+    }
+
+    fn other(
+        name: &'static str,
+        folder: TempDir,
+        mut ports: Vec<Port>,
+        config: String,
+        command: &[&str],
+    ) -> Result<Peer, String> {
+        let file = folder.path().join("config");
+        fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
+        let fill = |word: &&str| {
+            word.replace("{folder}", &folder.path().to_string_lossy())
+                .replace("{config}", &file.to_string_lossy())
+        };
+        let command = command.iter().map(fill).collect();
+        // The server keeps the last port; it is the last address as well.
+        let last = ports.pop().ok_or("no origin")?;
+        Ok(Peer { name, ports, program: Program::Other(Server::start(last, command)), _folder: folder })
+    }
+
+    /// Where it listens, in the order of the origin's ports.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let last = match &self.program {
+            Program::Ounce(_) => None,
+            Program::Other(server) => Some(server.port()),
+        };
+        self.ports.iter().chain(last).map(Port::address).collect()
+    }
+
+    /// The process that all its others descend from.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        match &self.program {
+            Program::Ounce(proxy) => proxy.pid(),
+            Program::Other(server) => server.pid(),
+        }
+    }
+
+    /// Bytes that the process which serves has for itself.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn own_bytes(&self) -> Result<u64, String> {
+        let serving = match &self.program {
+            Program::Ounce(proxy) => proxy.workers().first().copied(),
+            // The last of the family: nginx's worker, or HAProxy itself.
+            Program::Other(server) => process::family(server.pid()).last().copied(),
+        };
+        let memory = serving.and_then(process::memory);
+        memory.map(|memory| memory.private).ok_or_else(|| format!("{} is gone", self.name))
+    }
+}
+
+fn folder() -> Result<TempDir, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
+    // nginx's worker has other rights than whoever starts it.
+    let opened = fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755));
+    opened.map_err(|error| error.to_string())?;
+    Ok(folder)
+}
