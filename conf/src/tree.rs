@@ -38,6 +38,8 @@ pub(crate) enum Inner {
 pub(crate) struct Switched {
     pub(crate) switch: Switch,
     pub(crate) span: Span,
+    /// What follows it, if it takes a value.
+    pub(crate) value: Option<(String, Span)>,
 }
 
 /// An argument and its place.

@@ -102,8 +102,7 @@ pub(super) const ROWS: &[Row] = &[
         .ahead(),
     row("Condition", GLOBAL, "a condition with a name, for Eval")
         .takes(&[one(Kind::Text, "name"), optional(Kind::Word(&["and", "or"]), "operation")])
-        .section(Scope::Condition)
-        .later(),
+        .section(Scope::Condition),
     row("CombineHeaders", GLOBAL, "join repeated headers of these names, one in quotes on each line")
         .body(Body::List { unless: super::ALWAYS })
         .ahead(),

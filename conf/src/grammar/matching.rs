@@ -68,8 +68,7 @@ pub(super) const ROWS: &[Row] = &[
     row("StringMatch", REQUEST_AND_RESPONSE, "a text with expansions")
         .takes(&[one(Kind::Text, "subject"), one(Kind::Text, "pattern")])
         .switches(PATTERN)
-        .repeat(Repeat::Many)
-        .later(),
+        .repeat(Repeat::Many),
     row(
         "ACL",
         REQUEST,
@@ -97,8 +96,7 @@ pub(super) const ROWS: &[Row] = &[
         .later(),
     row("Eval", REQUEST_AND_RESPONSE, "a condition with a name")
         .takes(&[one(Kind::Text, "name")])
-        .repeat(Repeat::Many)
-        .later(),
+        .repeat(Repeat::Many),
     row("LuaMatch", REQUEST_AND_RESPONSE, "a condition in Lua")
         .takes(&[one(Kind::Text, "function"), any(Kind::Text, "argument")])
         .repeat(Repeat::Many)

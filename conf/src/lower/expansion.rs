@@ -110,7 +110,16 @@ fn read(text: &str) -> Result<Part<'_>, Fault> {
     }
 }
 
-/// `$N`, `$N(M)`, `${N}`, `${N(M)}` and the same with `%`.
+fn in_tag(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Whether matches can be referred to by this name.
+pub(super) fn is_tag(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(in_tag)
+}
+
+/// `$N`, `$N(M)`, `$N(TAG)`, the same in braces, and the same with `%`.
 fn reference(text: &str) -> Result<Part<'_>, Fault> {
     let bytes = text.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
@@ -130,7 +139,14 @@ fn reference(text: &str) -> Result<Part<'_>, Fault> {
                 }
                 at += 1;
             }
-            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_') => return Err(Fault::Later("a reference to a tag")),
+            Some(b'a'..=b'z' | b'A'..=b'Z') => {
+                let tag = bytes[at + 1..].iter().take_while(|byte| in_tag(**byte)).count();
+                at += 1 + tag;
+                if bytes.get(at) != Some(&b')') {
+                    return Err(Fault::Wrong("a parenthesis is not closed"));
+                }
+                at += 1;
+            }
             _ if braced => return Err(Fault::Wrong("the number of a match is missing")),
             _ => {}
         }
@@ -184,8 +200,21 @@ mod tests {
 
     #[test]
     fn expansions_are_recognised_with_their_length() {
-        for text in ["$1", "$12", "$0(3)", "${1}", "${1(2)}", "%1", "%41", "$$", "$%", "%[url]", "%[param a]"]
-        {
+        for text in [
+            "$1",
+            "$12",
+            "$0(3)",
+            "${1}",
+            "${1(2)}",
+            "$1(tag)",
+            "${2(a_1)}",
+            "%1",
+            "%41",
+            "$$",
+            "$%",
+            "%[url]",
+            "%[param a]",
+        ] {
             assert_eq!(length(&format!("{text}.")), Some(text.len()), "{text}");
         }
         assert_eq!(length("$1(.)"), Some(2), "a parenthesis without a number is text");
@@ -194,7 +223,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_expanded_is_refused() {
-        for text in ["${", "${x}", "${1", "$1(2", "${1(}", "%[url", "$1(tag)", "%[user]", "%[const a b]"] {
+        for text in
+            ["${", "${x}", "${1", "$1(2", "${1(}", "%[url", "$1(tag", "${1(a b)}", "%[user]", "%[const a b]"]
+        {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(matches!(read("% "), Ok(Part::Stray)));

@@ -17,7 +17,12 @@ const LINE_MAX: u32 = 16 * 1024;
 
 impl Lowering<'_> {
     pub(super) fn config(&mut self, tree: &[Statement]) -> Config {
-        let mut config = Config { global: Global::default(), listeners: Vec::new(), services: Vec::new() };
+        let mut config = Config {
+            global: Global::default(),
+            conditions: Vec::new(),
+            listeners: Vec::new(),
+            services: Vec::new(),
+        };
         let mut listener_labels = Labels::new();
         let mut service_labels = Labels::new();
         let mut log_format = log::built_in(1);
@@ -39,6 +44,7 @@ impl Lowering<'_> {
                 }
                 "Backend" => self.named_backend(statement),
                 "ACL" => self.named_acl(statement),
+                "Condition" => self.named_condition(statement, &mut config.conditions),
                 "Control" => config.global.control = self.control(statement, config.listeners.len()),
                 "Tunnel" => {
                     self.label(statement, &mut listener_labels);

@@ -2,7 +2,9 @@
 
 use super::Lowering;
 use super::pattern::Default;
-use crate::model::{Condition, Pattern};
+use crate::diag::Problem;
+use crate::model::{Condition, NamedCondition, Pattern};
+use crate::suggest;
 use crate::tree::Statement;
 
 impl Lowering<'_> {
@@ -47,6 +49,14 @@ impl Lowering<'_> {
                 let method = Default { exact: false, ignore_case: false };
                 self.compare(statement, 0, method, Condition::Method)
             }
+            "StringMatch" => {
+                let subject = self.expansions(statement.text(0)?, statement.place(0))?;
+                self.compare(statement, 1, plain, |pattern| Condition::StringMatch {
+                    subject: subject.clone(),
+                    pattern,
+                })
+            }
+            "Eval" => self.eval(statement)?,
             "ACL" => Condition::Acl(self.acl(statement)),
             "Match" => {
                 let conditions = self.conditions(statement.block());
@@ -59,6 +69,35 @@ impl Lowering<'_> {
             "Not" => Condition::Not(Box::new(self.conditions(statement.block()).pop()?)),
             _ => return None,
         })
+    }
+
+    /// `Condition` of the global scope.
+    pub(super) fn named_condition(&mut self, statement: &Statement, into: &mut Vec<NamedCondition>) {
+        let conditions = self.conditions(statement.block());
+        let any = statement.word(1) == Some(1);
+        let condition = if any { Condition::Any(conditions) } else { Condition::All(conditions) };
+        let Some(name) = statement.text(0).map(str::to_owned) else { return };
+        let place = statement.place(0);
+        // Behind its own conditions, so that it cannot stand in itself.
+        if let Some((_, first)) = self.conditions.insert(name.clone(), (into.len(), place)) {
+            let problem = Problem::error(place, format!("a second Condition \"{name}\""));
+            self.findings.push(problem.note(first, "the first one is here"));
+        }
+        into.push(NamedCondition { name, condition });
+    }
+
+    fn eval(&mut self, statement: &Statement) -> Option<Condition> {
+        let name = statement.text(0)?;
+        if let Some(&(index, _)) = self.conditions.get(name) {
+            return Some(Condition::Eval { name: name.to_owned(), index });
+        }
+        let text = format!("no Condition is named \"{name}\" before this line");
+        let mut problem = Problem::error(statement.place(0), text);
+        if let Some(near) = suggest::nearest(name, self.conditions.keys().map(String::as_str)) {
+            problem = problem.help(format!("did you mean \"{near}\"?"));
+        }
+        self.findings.push(problem);
+        None
     }
 
     /// A condition on one subject; with `-file`, that one of the file's patterns matches.

@@ -49,6 +49,7 @@ pub(crate) fn lower(
         findings,
         defaults: Defaults::default(),
         acls: HashMap::new(),
+        conditions: HashMap::new(),
         backends: backend::Named::new(tree),
         services: address::Services::default(),
         constants: constant::Constants::default(),
@@ -68,6 +69,8 @@ struct Lowering<'a> {
     findings: &'a mut Findings,
     defaults: Defaults,
     acls: HashMap<String, acl::Named>,
+    /// Places of named conditions among those of the configuration, and in the text.
+    conditions: HashMap<String, (usize, Span)>,
     backends: backend::Named,
     services: address::Services,
     constants: constant::Constants,

@@ -1,11 +1,11 @@
 //! Patterns and their options.
 
-use super::Lowering;
+use super::{Lowering, expansion};
 use crate::diag::Problem;
 use crate::grammar::Switch;
 use crate::model::{Flavour, Kind, Pattern};
 use crate::source::Span;
-use crate::tree::Statement;
+use crate::tree::{Statement, Switched};
 
 /// How a directive compares when no option says otherwise.
 #[derive(Clone, Copy)]
@@ -18,6 +18,7 @@ impl Lowering<'_> {
     /// The pattern that is the argument `index` of a statement, or all patterns of the file named there.
     pub(super) fn patterns(&mut self, statement: &Statement, index: usize, default: Default) -> Vec<Pattern> {
         let (kind, ignore_case) = compared(statement, self.defaults.flavour, default);
+        let (tag, decode) = (self.tag(statement), statement.has(Switch::Decode));
         let place = statement.place(index);
         let texts = match (statement.text(index), statement.file(index)) {
             (Some(text), _) => vec![text.to_owned()],
@@ -27,8 +28,10 @@ impl Lowering<'_> {
             }
             (None, None) => Vec::new(),
         };
-        let patterns: Vec<Pattern> =
-            texts.into_iter().map(|text| Pattern { kind, text, ignore_case }).collect();
+        let patterns: Vec<Pattern> = texts
+            .into_iter()
+            .map(|text| Pattern { kind, text, ignore_case, tag: tag.clone(), decode })
+            .collect();
         for pattern in &patterns {
             self.check_pattern(pattern, place);
         }
@@ -38,6 +41,19 @@ impl Lowering<'_> {
     /// The one pattern of a directive that takes no `-file`.
     pub(super) fn pattern(&mut self, statement: &Statement, default: Default) -> Option<Pattern> {
         self.patterns(statement, 0, default).pop()
+    }
+
+    /// The last tag of a statement.
+    fn tag(&mut self, statement: &Statement) -> Option<String> {
+        let given = |switched: &&Switched| switched.switch == Switch::Tag;
+        let switched = statement.switches.iter().rfind(given)?;
+        let (tag, place) = switched.value.clone()?;
+        if expansion::is_tag(&tag) {
+            return Some(tag);
+        }
+        let problem = Problem::error(place, format!("\"{tag}\" is no tag"));
+        self.findings.push(problem.expected("a letter, then letters, digits and underscores"));
+        None
     }
 
     fn check_pattern(&mut self, pattern: &Pattern, place: Span) {

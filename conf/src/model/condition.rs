@@ -37,8 +37,31 @@ pub enum Condition {
     Host(Pattern),
     /// The method name.
     Method(Pattern),
+    /// A text made of parts of the request.
+    StringMatch {
+        /// The text; it may hold expansions (pound.md section 6).
+        subject: String,
+        /// What it must match.
+        pattern: Pattern,
+    },
+    /// A condition with a name holds.
+    Eval {
+        /// Its name.
+        name: String,
+        /// Its place in [`super::Config::conditions`].
+        index: usize,
+    },
     /// The peer's address is in one of these networks.
     Acl(Vec<IpNet>),
+}
+
+/// `Condition`: evaluated once for each request.
+#[derive(Debug, Clone)]
+pub struct NamedCondition {
+    /// Its name; unique.
+    pub name: String,
+    /// What it says. It refers to conditions before it only.
+    pub condition: Condition,
 }
 
 /// A text pattern.
@@ -50,6 +73,10 @@ pub struct Pattern {
     pub text: String,
     /// Compare without case.
     pub ignore_case: bool,
+    /// `-tag`: a name for its matches in back-references.
+    pub tag: Option<String>,
+    /// `-decode`: `%XX` in the subject is decoded first.
+    pub decode: bool,
 }
 
 /// How a pattern is compared with its subject.

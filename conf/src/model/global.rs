@@ -1,6 +1,6 @@
 //! Settings of the whole process.
 
-use super::{Listener, LogFile, LogServer, Service};
+use super::{Listener, LogFile, LogServer, NamedCondition, Service};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Config {
     /// Settings of the whole process.
     pub global: Global,
+    /// Conditions with names, in file order.
+    pub conditions: Vec<NamedCondition>,
     /// Listeners in file order; the control socket is not among them (see [`Global::control`]).
     pub listeners: Vec<Listener>,
     /// Services outside any listener, tried after a listener's own.

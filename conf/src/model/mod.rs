@@ -15,7 +15,7 @@ mod tls;
 
 pub use ahead::{Ahead, AheadGlobal, AheadListener, AheadService, Originator, Seat, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, Server};
-pub use condition::{Condition, Flavour, Kind, Pattern};
+pub use condition::{Condition, Flavour, Kind, NamedCondition, Pattern};
 pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget};
 pub use listener::{HeaderRule, Listen, Listener, Protocol, RewriteLocation};
 pub use log::{

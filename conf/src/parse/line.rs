@@ -55,12 +55,14 @@ impl Parser<'_> {
                 line.sound = false;
                 continue;
             };
-            if switch.takes_value() && tokens.next().is_none() {
+            let value = if switch.takes_value() { tokens.next() } else { None };
+            if switch.takes_value() && value.is_none() {
                 let problem = Problem::error(token.span, format!("{} needs a value", token.text));
                 self.findings.push(problem);
                 line.sound = false;
             }
-            switches.push(Switched { switch, span: token.span });
+            let value = value.map(|token| (token.text, token.span));
+            switches.push(Switched { switch, span: token.span, value });
         }
         line.tokens = kept;
         switches

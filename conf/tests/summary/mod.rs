@@ -15,6 +15,9 @@ use std::time::Duration;
 pub(crate) fn summary(config: &Config, ahead: &Ahead) -> String {
     let mut out = global(&config.global);
     ahead::global(&mut out, &ahead.global);
+    for named in &config.conditions {
+        let _ = writeln!(out, "condition {:?} if {}", named.name, condition(&named.condition));
+    }
     for (position, listener) in config.listeners.iter().enumerate() {
         self::listener(&mut out, listener);
         ahead::listener(&mut out, ahead.listeners.get(&position));
@@ -206,6 +209,8 @@ fn condition(condition: &Condition) -> String {
         Condition::HeaderValue { name, pattern: text } => format!("header {name:?} {}", pattern(text)),
         Condition::Host(text) => format!("host {}", pattern(text)),
         Condition::Method(text) => format!("method {}", pattern(text)),
+        Condition::StringMatch { subject, pattern: text } => format!("text {subject:?} {}", pattern(text)),
+        Condition::Eval { name, index } => format!("condition {index} {name:?}"),
         Condition::Acl(networks) => {
             let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
             format!("peer in [{}]", networks.join(" "))
@@ -222,5 +227,9 @@ fn pattern(pattern: &Pattern) -> String {
         Kind::Regex(Flavour::Posix) => "~",
         Kind::Regex(Flavour::Pcre) => "~pcre",
     };
-    format!("{kind} {:?}{}", pattern.text, if pattern.ignore_case { " icase" } else { "" })
+    let case = if pattern.ignore_case { " icase" } else { "" };
+    let mut out = format!("{kind} {:?}{case}", pattern.text);
+    add(&mut out, "tag", &pattern.tag, &None);
+    add(&mut out, "decoded", &pattern.decode, &false);
+    out
 }

@@ -1,5 +1,6 @@
 //! What matched: groups of the latest successful matches, for back-references.
 
+use super::expand::ExpandError;
 use super::pattern::Slots;
 
 /// How many matches back-references reach.
@@ -13,9 +14,21 @@ pub struct Captures {
     text: Vec<u8>,
     /// Ends in `text` of the groups; absent for a group that took no part.
     groups: Vec<Option<(u32, u32)>>,
-    /// Where each match starts in `groups` and in `text`.
-    matches: Vec<(u32, u32)>,
+    matches: Vec<Match>,
     pub(crate) slots: Slots,
+    /// What named conditions said about this request, by their number.
+    pub(crate) evaluated: Vec<(u32, bool)>,
+    /// A text of a condition could not be expanded: what was found since is of no use.
+    pub(crate) fault: Option<ExpandError>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Match {
+    /// Where it starts in `groups` and in `text`.
+    group: u32,
+    text: u32,
+    /// Where its tag lies in `text`.
+    tag: (u32, u32),
 }
 
 impl Captures {
@@ -29,6 +42,8 @@ impl Captures {
         self.text.clear();
         self.groups.clear();
         self.matches.clear();
+        self.evaluated.clear();
+        self.fault = None;
     }
 
     /// Group `group` of the `depth`-th latest match (0 is the latest); group 0 is the whole match. Empty for
@@ -37,9 +52,20 @@ impl Captures {
         if depth >= MATCHES_MAX {
             return None;
         }
-        let index = self.matches.len().checked_sub(depth + 1)?;
-        let first = self.matches[index].0 as usize;
-        let end = self.matches.get(index + 1).map_or(self.groups.len(), |&(next, _)| next as usize);
+        self.group_of(self.matches.len().checked_sub(depth + 1)?, group)
+    }
+
+    /// The same of the latest match of this tag, among those that are reached.
+    pub(crate) fn tagged(&self, tag: &[u8], group: usize) -> Option<&[u8]> {
+        let reached = self.matches.len().saturating_sub(MATCHES_MAX);
+        let tagged = |one: &Match| &self.text[one.tag.0 as usize..one.tag.1 as usize] == tag;
+        let place = self.matches[reached..].iter().rposition(tagged)?;
+        self.group_of(reached + place, group)
+    }
+
+    fn group_of(&self, index: usize, group: usize) -> Option<&[u8]> {
+        let first = self.matches.get(index)?.group as usize;
+        let end = self.matches.get(index + 1).map_or(self.groups.len(), |next| next.group as usize);
         match self.groups[first..end].get(group)? {
             Some((start, end)) => Some(&self.text[*start as usize..*end as usize]),
             None => Some(&[]),
@@ -53,7 +79,7 @@ impl Captures {
 
     /// Forgets the matches since `mark`: an alternative that turned out false leaves no trace.
     pub(crate) fn rewind(&mut self, mark: usize) {
-        if let Some(&(group, text)) = self.matches.get(mark) {
+        if let Some(&Match { group, text, .. }) = self.matches.get(mark) {
             self.groups.truncate(group as usize);
             self.text.truncate(text as usize);
             self.matches.truncate(mark);
@@ -61,11 +87,17 @@ impl Captures {
     }
 
     /// Records a match of `subject` whose groups stand in `self.slots`.
-    pub(crate) fn push(&mut self, subject: &[u8]) {
+    pub(crate) fn push(&mut self, subject: &[u8], tag: &[u8]) {
         let base = self.text.len();
-        self.matches.push((self.groups.len() as u32, base as u32));
+        let tag_at = base + subject.len();
+        self.matches.push(Match {
+            group: self.groups.len() as u32,
+            text: base as u32,
+            tag: (tag_at as u32, (tag_at + tag.len()) as u32),
+        });
         // A subject is at most one head long, and a request has a few matches: 32 bits hold the sums.
         self.text.extend_from_slice(subject);
+        self.text.extend_from_slice(tag);
         for pair in self.slots.chunks_exact(2) {
             self.groups.push(match (pair[0], pair[1]) {
                 (Some(start), Some(end)) => Some(((base + start.get()) as u32, (base + end.get()) as u32)),
@@ -88,7 +120,22 @@ mod tests {
                 None => [None, None],
             })
             .collect();
-        captures.push(subject.as_bytes());
+        captures.push(subject.as_bytes(), b"");
+    }
+
+    #[test]
+    fn the_latest_match_of_a_tag_is_found() {
+        let mut captures = Captures::new();
+        for (text, tag) in [("a", "x"), ("b", ""), ("c", "x"), ("d", "y")] {
+            captures.slots = [NonMaxUsize::new(0), NonMaxUsize::new(1)].to_vec();
+            captures.push(text.as_bytes(), tag.as_bytes());
+        }
+        assert_eq!(captures.tagged(b"x", 0), Some(&b"c"[..]));
+        assert_eq!(captures.tagged(b"y", 0), Some(&b"d"[..]));
+        assert_eq!(captures.tagged(b"y", 1), None);
+        assert_eq!(captures.tagged(b"z", 0), None);
+        captures.rewind(2);
+        assert_eq!(captures.tagged(b"x", 0), Some(&b"a"[..]));
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! A configuration becomes a [`Plan`].
 
+mod conditions;
 mod rules;
 
-use super::acl::Acl;
 use super::expand::Template;
 use super::hosts::HostIndex;
 use super::identity::Identities;
-use super::lines::LinePattern;
 use super::matcher::Matcher;
-use super::pattern::{Groups, Pattern};
+use super::pattern::Groups;
 use super::plan::{
     BackendKind, BackendPlan, HeaderRule, ListenerPlan, Plan, ServiceIx, ServicePlan, SessionPlan,
 };
@@ -16,9 +15,9 @@ use super::redirect;
 use super::rewrite::RulePlan;
 use crate::observe::Format;
 use ounce_conf::model::{
-    self, Address, Backend, Condition, Config, Kind, Listen, Listener, OneRequest, Pattern as Written,
-    Service,
+    self, Address, Backend, Condition, Config, Listen, Listener, OneRequest, Pattern as Written, Service,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Rows of the shared segment by identity. `None` means that the table is full.
@@ -51,6 +50,7 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         ids,
         identities: Identities::default(),
         groups: Groups::Unwanted,
+        conditions: Vec::new(),
         errors: Vec::new(),
     };
     compiler.config(config);
@@ -63,11 +63,19 @@ struct Compiler<'a> {
     identities: Identities,
     /// Whether the patterns being compiled are referred to.
     groups: Groups,
+    /// Conditions with names.
+    conditions: Vec<Arc<Matcher>>,
     errors: Vec<String>,
 }
 
 impl Compiler<'_> {
     fn config(&mut self, config: &Config) {
+        self.groups = Groups::Wanted;
+        for named in &config.conditions {
+            let condition = self.condition(&format!("condition {:?}", named.name), &named.condition);
+            self.conditions.push(Arc::new(condition));
+        }
+        self.groups = Groups::Unwanted;
         let mut own = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
             own.push(self.listener(index, listener));
@@ -160,7 +168,8 @@ impl Compiler<'_> {
         let request_rules = self.rules(&shown, &service.request_rules);
         let response_rules = self.rules(&shown, &service.response_rules);
         let captures = service.backends.iter().chain(&service.emergency).any(refers_to_groups)
-            || request_rules.iter().chain(&response_rules).any(RulePlan::has_groups);
+            || request_rules.iter().chain(&response_rules).any(RulePlan::has_groups)
+            || conditions::needs_captures(&service.condition);
         self.groups = if captures || place.groups { Groups::Wanted } else { Groups::Unwanted };
         let condition = self.condition(&shown, &service.condition);
         self.groups = Groups::Unwanted;
@@ -231,48 +240,6 @@ impl Compiler<'_> {
             name,
             locus: backend.locus.clone(),
         });
-    }
-
-    fn condition(&mut self, shown: &str, condition: &Condition) -> Matcher {
-        match condition {
-            Condition::All(all) => Matcher::All(all.iter().map(|one| self.condition(shown, one)).collect()),
-            Condition::Any(any) => Matcher::Any(any.iter().map(|one| self.condition(shown, one)).collect()),
-            Condition::Not(inner) => Matcher::Not(Box::new(self.condition(shown, inner))),
-            Condition::Acl(networks) => Matcher::Acl(Acl::new(networks)),
-            leaf => self.leaf(shown, leaf).unwrap_or(Matcher::Any(Vec::new())),
-        }
-    }
-
-    /// A condition with a pattern; `None` after an error, which is recorded.
-    fn leaf(&mut self, shown: &str, condition: &Condition) -> Option<Matcher> {
-        Some(match condition {
-            Condition::Url(pattern) => Matcher::Url(self.pattern(shown, "URL", pattern)?),
-            Condition::Path(pattern) => Matcher::Path(self.pattern(shown, "Path", pattern)?),
-            Condition::Query(pattern) => Matcher::Query(self.pattern(shown, "Query", pattern)?),
-            Condition::QueryParam { name, pattern } => {
-                let pattern = self.pattern(shown, "QueryParam", pattern)?;
-                Matcher::QueryParam { name: name.as_bytes().into(), pattern }
-            }
-            Condition::HeaderLine(written) => {
-                let lines = LinePattern::compile(written, self.groups);
-                Matcher::HeaderLine(self.compiled(shown, "Header", written, lines)?)
-            }
-            Condition::HeaderValue { name, pattern } => {
-                let pattern = self.pattern(shown, "Header", pattern)?;
-                Matcher::HeaderValue { name: name.as_bytes().into(), pattern }
-            }
-            Condition::Host(written) => {
-                let pattern = self.pattern(shown, "Host", written)?;
-                Matcher::Host { pattern, portless: written.kind == Kind::Exact }
-            }
-            Condition::Method(pattern) => Matcher::Method(self.pattern(shown, "Method", pattern)?),
-            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::Acl(_) => return None,
-        })
-    }
-
-    fn pattern(&mut self, shown: &str, directive: &str, written: &Written) -> Option<Pattern> {
-        let pattern = Pattern::compile(written, self.groups);
-        self.compiled(shown, directive, written, pattern)
     }
 
     /// What came of a pattern; an error is recorded.

@@ -15,6 +15,7 @@ pub struct Template {
 enum Part {
     Text(Box<[u8]>),
     Group { group: usize, depth: usize, offset: usize },
+    Tagged { group: usize, tag: Box<[u8]>, offset: usize },
     Url,
     Path,
     Query,
@@ -62,7 +63,7 @@ impl Template {
 
     /// Whether it refers to groups of what selected the service.
     pub fn has_groups(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Group { .. }))
+        self.parts.iter().any(|part| matches!(part, Part::Group { .. } | Part::Tagged { .. }))
     }
 
     /// The header fields that it reads.
@@ -91,6 +92,10 @@ impl Template {
             match part {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Group { group, depth, offset } => match captures.group(*depth, *group) {
+                    Some(text) => out.extend_from_slice(text),
+                    None => return Err(ExpandError { offset: *offset, why: "no such group" }),
+                },
+                Part::Tagged { group, tag, offset } => match captures.tagged(tag, *group) {
                     Some(text) => out.extend_from_slice(text),
                     None => return Err(ExpandError { offset: *offset, why: "no such group" }),
                 },
@@ -189,8 +194,8 @@ impl Reader<'_> {
         }
     }
 
-    /// `$N`, `$N(M)`, `${N}`, `${N(M)}`, and the same with `%`, where the M-th latest match counts from
-    /// `base`.
+    /// `$N`, `$N(M)`, `$N(TAG)`, the same in braces, and the same with `%`, where the M-th latest match counts
+    /// from `base`.
     fn group(&mut self, base: usize) -> Result<(), ExpandError> {
         let offset = self.at;
         self.at += 1;
@@ -198,6 +203,14 @@ impl Reader<'_> {
         self.at += usize::from(braced);
         let group = self.number().ok_or(ExpandError { offset, why: "expected the number of a group" })?;
         let mut depth = base;
+        let tag = self.tag();
+        if let Some(tag) = &tag {
+            self.at += tag.len() + 1;
+            if self.byte(0) != Some(b')') {
+                return Err(ExpandError { offset, why: "unclosed parenthesis" });
+            }
+            self.at += 1;
+        }
         if self.byte(0) == Some(b'(') && (braced || self.byte(1).is_some_and(|byte| byte.is_ascii_digit())) {
             self.at += 1;
             depth += self.number().ok_or(ExpandError { offset, why: "expected the number of a match" })?;
@@ -213,8 +226,19 @@ impl Reader<'_> {
             self.at += 1;
         }
         self.flush();
-        self.parts.push(Part::Group { group, depth, offset });
+        self.parts.push(match tag {
+            Some(tag) => Part::Tagged { group, tag, offset },
+            None => Part::Group { group, depth, offset },
+        });
         Ok(())
+    }
+
+    /// The tag in the parenthesis that comes next, if it holds one.
+    fn tag(&self) -> Option<Box<[u8]>> {
+        let (b'(', first) = (self.byte(0)?, self.byte(1)?) else { return None };
+        let rest = &self.text[self.at + 1..];
+        let length = rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        first.is_ascii_alphabetic().then(|| rest[..length].into())
     }
 
     fn number(&mut self) -> Option<usize> {
@@ -260,14 +284,16 @@ mod tests {
     use crate::route::matcher::Matcher;
     use crate::route::pattern::{Groups, Pattern};
     use crate::route::sample::{Sample, posix};
+    use ounce_conf::model::Pattern as Written;
 
     fn request() -> Sample {
         Sample::get("/a/b?x=1&y=%202", &["Host: www.example.com:8080", "X-Color: red", "Empty:"])
     }
 
     fn captures(sample: &Sample) -> Captures {
-        let matchers = ["^/(.)/", "(b)(z)?"].map(|text| {
-            Matcher::Path(Pattern::compile(&posix(text), Groups::Wanted).expect("a good pattern"))
+        let matchers = [("^/(.)/", Some("first")), ("(b)(z)?", None)].map(|(text, tag)| {
+            let written = Written { tag: tag.map(str::to_owned), ..posix(text) };
+            Matcher::Path(Pattern::compile(&written, Groups::Wanted).expect("a good pattern"))
         });
         let mut captures = Captures::new();
         for matcher in &matchers {
@@ -298,6 +324,7 @@ mod tests {
             ("%1", "a"),
             ("%0x", "/a/x"),
             ("$1(", "b("),
+            ("$0(first)${1(first)}", "/a/a"),
             ("$$1", "$1"),
             ("$%", "%"),
             ("US$ 5", "US$ 5"),
@@ -325,6 +352,8 @@ mod tests {
             ("ab${1", 2),
             ("ab${x}", 2),
             ("$1(2", 0),
+            ("$1(first", 0),
+            ("a $1(none)", 2),
             ("a $3", 2),
             ("$1(2)", 0),
             ("$99999999999999999999999", 0),

@@ -76,6 +76,8 @@ fn condition(condition: &Condition, out: &mut String) {
         Condition::HeaderValue { name, pattern: one } => pattern("header", name, one, out),
         Condition::Host(one) => pattern("host", "", one, out),
         Condition::Method(one) => pattern("method", "", one, out),
+        Condition::StringMatch { subject, pattern: one } => pattern("text", subject, one, out),
+        Condition::Eval { name, .. } => _ = write!(out, "eval {name:?}"),
         Condition::Acl(networks) => _ = write!(out, "acl{networks:?}"),
     }
 }
@@ -100,4 +102,8 @@ fn pattern(word: &str, name: &str, pattern: &ounce_conf::model::Pattern, out: &m
     };
     let case = if pattern.ignore_case { "i" } else { "" };
     _ = write!(out, "{word} {name:?} {kind}{case} {:?}", pattern.text);
+    // What a pattern is called changes nothing; what it looks at does.
+    if pattern.decode {
+        out.push_str(" decoded");
+    }
 }

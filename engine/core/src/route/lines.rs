@@ -41,6 +41,11 @@ impl LinePattern {
         }
     }
 
+    /// The name of its matches; empty for none.
+    pub(crate) fn tag(&self) -> &[u8] {
+        self.line.tag()
+    }
+
     /// The first line that matches; its groups are left in `slots`.
     pub(crate) fn find<'a>(&self, request: &Request<'a>, slots: &mut Slots) -> Option<&'a [u8]> {
         if !self.is_match(request) {

@@ -2,11 +2,12 @@
 
 use super::acl::Acl;
 use super::captures::Captures;
-use super::expand::split_port;
+use super::expand::{Template, split_port};
 use super::lines::LinePattern;
 use super::pattern::Pattern;
 use super::plan::{Plan, ServiceIx};
 use super::request::Request;
+use std::sync::Arc;
 
 /// A compiled condition.
 #[derive(Debug)]
@@ -48,6 +49,20 @@ pub enum Matcher {
     },
     /// The method name.
     Method(Pattern),
+    /// A text made of parts of the request.
+    StringMatch {
+        /// The text.
+        subject: Template,
+        /// What it must match.
+        pattern: Pattern,
+    },
+    /// A condition with a name: evaluated once for each request, with matches of its own.
+    Eval {
+        /// Its number.
+        index: u32,
+        /// What it says.
+        condition: Arc<Matcher>,
+    },
     /// The peer's address.
     Acl(Acl),
 }
@@ -63,6 +78,7 @@ impl Matcher {
         let held = match self {
             Matcher::All(all) => all.iter().all(|one| one.holds(request, captures.as_deref_mut())),
             Matcher::Any(any) => any.iter().any(|one| one.holds(request, captures.as_deref_mut())),
+            Matcher::Eval { index, condition } => return evaluate(*index, condition, request, captures),
             Matcher::Not(inner) => {
                 let held = !inner.holds(request, captures.as_deref_mut());
                 if let Some(captures) = captures.as_deref_mut() {
@@ -89,13 +105,27 @@ impl Matcher {
             Matcher::Host { pattern, portless } => host(pattern, *portless, request, captures),
             Matcher::HeaderLine(pattern) => any_line(pattern, request, captures),
             Matcher::HeaderValue { name, pattern } => any_value(name, pattern, request, captures),
-            Matcher::All(_) | Matcher::Any(_) | Matcher::Not(_) | Matcher::Acl(_) => false,
+            Matcher::StringMatch { subject, pattern } => text(subject, pattern, request, captures),
+            Matcher::All(_) | Matcher::Any(_) | Matcher::Not(_) | Matcher::Eval { .. } | Matcher::Acl(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether some text in it refers to groups of what matched before it.
+    pub(crate) fn has_groups(&self) -> bool {
+        match self {
+            Matcher::All(several) | Matcher::Any(several) => several.iter().any(Matcher::has_groups),
+            Matcher::Not(inner) => inner.has_groups(),
+            Matcher::StringMatch { subject, .. } => subject.has_groups(),
+            _ => false,
         }
     }
 }
 
 fn test(pattern: &Pattern, subject: Option<&[u8]>, captures: Record<'_>) -> bool {
     let Some(subject) = subject else { return false };
+    let subject = &*pattern.compared(subject);
     match captures {
         None => pattern.is_match(subject),
         Some(captures) => {
@@ -103,7 +133,7 @@ fn test(pattern: &Pattern, subject: Option<&[u8]>, captures: Record<'_>) -> bool
             let found = pattern.find(subject, &mut slots);
             captures.slots = slots;
             if found {
-                captures.push(subject);
+                captures.push(subject, pattern.tag());
             }
             found
         }
@@ -119,13 +149,42 @@ fn host(pattern: &Pattern, portless: bool, request: &Request<'_>, mut captures: 
     portless && !port.is_empty() && test(pattern, Some(name), captures)
 }
 
+/// A text that cannot be expanded matches nothing, and says so to whoever asked ([`Captures::fault`]).
+fn text(template: &Template, pattern: &Pattern, request: &Request<'_>, captures: Record<'_>) -> bool {
+    // Services and rules with such texts always come with captures.
+    let Some(captures) = captures else { return false };
+    let mut subject = Vec::new();
+    match template.expand(request, captures, &mut subject) {
+        Ok(()) => test(pattern, Some(&subject), Some(captures)),
+        Err(error) => {
+            captures.fault.get_or_insert(error);
+            false
+        }
+    }
+}
+
+fn evaluate(index: u32, condition: &Matcher, request: &Request<'_>, captures: Record<'_>) -> bool {
+    let Some(captures) = captures else { return condition.holds(request, Some(&mut Captures::new())) };
+    if let Some(&(_, held)) = captures.evaluated.iter().find(|(known, _)| *known == index) {
+        return held;
+    }
+    // It knows what other named conditions said, and none of the matches.
+    let mut own = Captures::new();
+    std::mem::swap(&mut own.evaluated, &mut captures.evaluated);
+    let held = condition.holds(request, Some(&mut own));
+    captures.evaluated = own.evaluated;
+    captures.evaluated.push((index, held));
+    captures.fault = captures.fault.take().or(own.fault);
+    held
+}
+
 fn any_line(pattern: &LinePattern, request: &Request<'_>, captures: Record<'_>) -> bool {
     let Some(captures) = captures else { return pattern.is_match(request) };
     let mut slots = std::mem::take(&mut captures.slots);
     let found = pattern.find(request, &mut slots);
     captures.slots = slots;
     if let Some(line) = found {
-        captures.push(line);
+        captures.push(line, pattern.tag());
     }
     found.is_some()
 }
@@ -141,7 +200,8 @@ fn any_value(name: &[u8], pattern: &Pattern, request: &Request<'_>, mut captures
 /// The first service of a listener whose condition holds.
 ///
 /// `disabled` tells whether the service in a row of the shared segment is switched off; such services are
-/// skipped. `captures` is cleared, and filled if anything of the service refers to groups.
+/// skipped. `captures` is cleared, and filled if anything of the service refers to groups. When its `fault` is set,
+/// no service was found: a text in a condition could not be expanded.
 pub fn select(
     plan: &Plan,
     listener: usize,
@@ -158,7 +218,12 @@ pub fn select(
     candidates.iter().copied().find(|&ix| {
         let service = plan.service(ix);
         let record = if service.captures || listener.captures { Some(&mut *captures) } else { None };
-        !disabled(service.row) && service.condition.holds(request, record)
+        if disabled(service.row) {
+            return false;
+        }
+        let held = service.condition.holds(request, record);
+        // Once a text could not be expanded nothing else is asked: the request is answered 500.
+        held || (service.captures && captures.fault.is_some())
     })
 }
 

@@ -14,6 +14,7 @@ use regex_automata::{Anchored, Input, MatchKind, meta};
 use regex_syntax::ast::{self, Ast};
 use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look};
+use std::borrow::Cow;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Largest compiled form of one pattern in bytes. The engine's memory grows with counted repetition,
@@ -37,6 +38,9 @@ pub(crate) type Slots = Vec<Option<NonMaxUsize>>;
 #[derive(Debug)]
 pub struct Pattern {
     form: Form,
+    /// The name of its matches for back-references; empty for none.
+    tag: Box<[u8]>,
+    decode: bool,
 }
 
 #[derive(Debug)]
@@ -101,7 +105,23 @@ impl Pattern {
                 Form::Contain(Box::new(memmem::Finder::new(&text).into_owned()))
             }
         };
-        Ok(Pattern { form })
+        let tag = written.tag.as_deref().unwrap_or_default().as_bytes().into();
+        Ok(Pattern { form, tag, decode: written.decode })
+    }
+
+    /// The name of its matches; empty for none.
+    pub(crate) fn tag(&self) -> &[u8] {
+        &self.tag
+    }
+
+    /// What of a subject is compared: `%XX` may have to be decoded first.
+    #[inline]
+    pub(crate) fn compared<'s>(&self, subject: &'s [u8]) -> Cow<'s, [u8]> {
+        if self.decode && memchr::memchr(b'%', subject).is_some() {
+            Cow::Owned(percent_decoded(subject))
+        } else {
+            Cow::Borrowed(subject)
+        }
     }
 
     /// Whether `subject` matches.
@@ -304,12 +324,31 @@ impl ast::Visitor for Perl {
     }
 }
 
+/// `%XX` as the byte it stands for (RFC 3986 2.1); a percent sign without two digits stands for itself.
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, behind)) = rest.split_first() {
+        let pair = match behind {
+            [high, low, ..] if byte == b'%' => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        out.push(pair.map_or(byte, |(high, low)| high << 4 | low));
+        rest = if pair.is_some() { &behind[2..] } else { behind };
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn compile(kind: Kind, text: &str, ignore_case: bool) -> Result<Pattern, String> {
-        Pattern::compile(&Written { kind, text: text.to_owned(), ignore_case }, Groups::Wanted)
+        Pattern::compile(
+            &Written { kind, text: text.to_owned(), ignore_case, tag: None, decode: false },
+            Groups::Wanted,
+        )
     }
 
     fn span(kind: Kind, text: &str, ignore_case: bool, subject: &str) -> Option<(usize, usize)> {
@@ -372,6 +411,8 @@ mod tests {
             kind: Kind::Regex(Flavour::Posix),
             text: "^(a|ab)(c|bcd)$".to_owned(),
             ignore_case: false,
+            tag: None,
+            decode: false,
         };
         let plain = Pattern::compile(&written, Groups::Unwanted).expect("a good pattern");
         assert!(plain.is_match(b"abcd"));

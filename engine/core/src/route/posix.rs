@@ -341,7 +341,8 @@ fn named_class(name: &[u8]) -> Option<ClassBytes> {
 #[cfg(test)]
 mod tests {
     use crate::route::pattern::{Groups, Pattern};
-    use ounce_conf::model::{Flavour, Kind, Pattern as Written};
+    use crate::route::sample::posix;
+    use ounce_conf::model::Pattern as Written;
 
     /// Pattern, subject, and the groups as regexec(3) of glibc reports them.
     const MATCHES: &[(&str, &str, &str)] = &[
@@ -425,7 +426,7 @@ mod tests {
     ];
 
     fn written(text: &str, ignore_case: bool) -> Written {
-        Written { kind: Kind::Regex(Flavour::Posix), text: text.to_owned(), ignore_case }
+        Written { ignore_case, ..posix(text) }
     }
 
     fn groups(text: &str, subject: &[u8], ignore_case: bool) -> String {

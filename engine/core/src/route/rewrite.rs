@@ -45,7 +45,7 @@ pub(crate) enum OperationPlan {
 impl RulePlan {
     /// Whether some text in it refers to groups of what matched before.
     pub(crate) fn has_groups(&self) -> bool {
-        self.branches.iter().flat_map(|branch| &branch.operations).any(|operation| match operation {
+        let in_operation = |operation: &OperationPlan| match operation {
             OperationPlan::Header(HeaderRule::Set { value: text, .. })
             | OperationPlan::SetUrl(text)
             | OperationPlan::SetPath { path: text, .. }
@@ -53,7 +53,10 @@ impl RulePlan {
             | OperationPlan::SetQueryParam { value: Some(text), .. } => text.has_groups(),
             OperationPlan::Rewrite(rule) => rule.has_groups(),
             _ => false,
-        })
+        };
+        self.branches
+            .iter()
+            .any(|branch| branch.condition.has_groups() || branch.operations.iter().any(in_operation))
     }
 }
 
@@ -217,7 +220,11 @@ impl Rewriter<'_> {
 
     fn rule(&mut self, rule: &RulePlan, draft: &mut impl Draft) -> Result<(), RewriteFault> {
         for branch in &rule.branches {
-            if branch.condition.holds(&draft.view(self.peer), Some(self.captures)) {
+            let holds = branch.condition.holds(&draft.view(self.peer), Some(self.captures));
+            if let Some(fault) = self.captures.fault.take() {
+                return Err(RewriteFault::Expand(fault));
+            }
+            if holds {
                 return branch.operations.iter().try_for_each(|operation| self.operation(operation, draft));
             }
         }

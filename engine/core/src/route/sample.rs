@@ -74,7 +74,7 @@ pub(crate) fn response(lines: &[&str]) -> (ResponseHead, Vec<u8>) {
 }
 
 pub(crate) fn pattern(kind: Kind, text: &str) -> Pattern {
-    Pattern { kind, text: text.to_owned(), ignore_case: false }
+    Pattern { kind, text: text.to_owned(), ignore_case: false, tag: None, decode: false }
 }
 
 pub(crate) fn posix(text: &str) -> Pattern {
@@ -171,7 +171,7 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         backend_stats: false,
         anonymise: false,
     };
-    Config { global, listeners, services }
+    Config { global, conditions: Vec::new(), listeners, services }
 }
 
 /// Rows as the segment would hand them out, bounded by `limit` for each kind.

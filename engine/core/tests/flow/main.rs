@@ -1,6 +1,7 @@
 //! The life of connections and requests, played to the core event by event: no kernel, no clock, no network.
 
 mod bodies;
+mod conditions;
 mod deadlines;
 mod failures;
 mod limits;

@@ -15,6 +15,10 @@ impl Core<'_> {
         let services = self.segment.services();
         let disabled = |row: u32| services.disabled(ServiceId(row));
         x.service = route::select(self.plan, x.listener as usize, &request, &disabled, &mut x.captures);
+        if let Some(fault) = x.captures.fault.take() {
+            x.service = None;
+            return self.fail(x, 500, &fault.to_string(), tick, fx);
+        }
         if x.service.is_none() {
             return self.fail(x, 503, "no service", tick, fx);
         }
