@@ -1,6 +1,6 @@
 //! What connections to backends need for handshakes.
 
-use super::{about, reason, set_ciphers, set_oldest};
+use super::{about, ffi, reason, set_ciphers, set_oldest};
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslSession, SslSessionCacheMode,
@@ -53,16 +53,10 @@ impl Dialer {
             ssl.set_hostname(name)?;
         }
         if let Some(session) = &*self.session.lock().unwrap_or_else(PoisonError::into_inner) {
-            resume(&mut ssl, session)?;
+            ffi::resume(&mut ssl, session)?;
         }
         Ok(ssl)
     }
-}
-
-#[allow(unsafe_code)]
-fn resume(ssl: &mut Ssl, session: &SslSession) -> Result<(), ErrorStack> {
-    // SAFETY: the session comes from the new-session callback of the context that `ssl` was made from.
-    unsafe { ssl.set_session(session) }
 }
 
 impl std::fmt::Debug for Dialer {

@@ -2,7 +2,8 @@
 #![allow(unsafe_code)]
 
 use foreign_types::ForeignTypeRef;
-use openssl::ssl::SslContextBuilder;
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslContextBuilder, SslRef, SslSessionRef};
 use openssl::x509::X509NameRef;
 use std::ffi::{c_int, c_long, c_ulong, c_void};
 
@@ -31,6 +32,16 @@ pub(super) fn set_ticket_keys(context: &mut SslContextBuilder, keys: &[u8; super
         SSL_CTX_ctrl(context.as_ptr().cast(), SET_TICKET_KEYS, keys.len() as c_long, keys.as_mut_ptr().cast())
     };
     set == 1
+}
+
+/// Resumes a session that the context of `ssl` was offered.
+///
+/// # Errors
+/// The library's.
+pub(super) fn resume(ssl: &mut SslRef, session: &SslSessionRef) -> Result<(), ErrorStack> {
+    // SAFETY: sessions reach this room only through the new-session callback of the very context that `ssl` was made
+    // from, which keeps them (see `Dialer`).
+    unsafe { ssl.set_session(session) }
 }
 
 /// A distinguished name on one line: `C = FR, O = "a, b", CN = x`.
