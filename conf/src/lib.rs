@@ -33,6 +33,26 @@
 //! diagnostics follow from the row. A row marked `.ahead()` is lowered already, into [`model::Ahead`]: what it says
 //! moves to where the engine reads it.
 //!
+//! # Log formats
+//!
+//! `LogFormat "name" "text"` knows Pound's conversions and these:
+//!
+//! | conversion | says |
+//! |---|---|
+//! | `%{STEP}T`, `%{STEP:UNIT}T` | time in a step: `receive route pick link ask answer relay tunnel`; in microseconds, or UNIT `f s ms us` |
+//! | `%{side}E` | who ended the exchange before its time: `client`, `backend` or `proxy` (an answer of our own); `-` for nobody |
+//! | `%{step}E` | the step in which it ended |
+//! | `%{retries}E` | how often another attempt was made |
+//! | `%{request}B`, `%{response}B` | bytes of the two bodies |
+//!
+//! Text of peers is escaped in every format: quotes and backslashes get a backslash, other bytes than printable ASCII
+//! become `\xHH`. `LogFormat -json "name" "text"` writes an object; its text holds members apart by blanks, each a
+//! conversion or `NAME=` and a conversion. What is missing is null, numbers are numbers, and bytes that are not UTF-8
+//! are U+FFFD.
+//!
+//! Lines go to one place: `LogFacility` (syslog, or with `-` the standard streams), `LogServer` (another log daemon) or
+//! `LogFile`. What the supervisor itself says when it has left the terminal goes to this machine's syslog in any case.
+//!
 //! # Departures from Pound
 //!
 //! | Pound 4.23 | here | why |
@@ -62,6 +82,10 @@
 //! | listeners on one address fail to bind | an error when loading | sockets here share addresses, so binding would succeed |
 //! | `LineBufferSize` has no upper limit | 16 KiB hold, with a warning | a head lies in one page |
 //! | `Constant` is looked up for each request | when the configuration is loaded; unknown names are errors | nothing is left to fail later |
+//! | `%{x}a` and other arguments that mean nothing are ignored with a warning | an error | it can be known |
+//! | `%D` prints milliseconds | microseconds | its manual says so |
+//! | `%Z` in a log format is the zone's name | its distance from UTC, as `%z` | a worker knows no names of zones |
+//! | log lines go to syslog or the standard streams | also to files (`LogFile`) and other machines (`LogServer`) | asked for again and again |
 //! | times are whole seconds | also `90s`, `2m`, `1h`, `1d`; sizes also `64k`, `1m`, `1g` | as Pound's development version |
 
 #![forbid(unsafe_code)]
