@@ -4,6 +4,7 @@ use crate::barrier::{DEADLINE, until, until_within};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Child, ExitStatus};
 
@@ -168,6 +169,23 @@ pub fn cpu_ns(pid: i32) -> u64 {
     tasks.filter_map(|task| of(task.ok()?.path())).sum()
 }
 
+/// The sockets that listen on a port of 127.0.0.1, by the kernel's numbers for them.
+///
+/// # Panics
+/// When the kernel does not tell.
+#[must_use]
+pub fn listening(port: u16) -> BTreeSet<u64> {
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's sockets");
+    let local = format!("0100007F:{port:04X}");
+    let inode = |line: &str| {
+        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        // State 0A is LISTEN.
+        (columns.get(1) == Some(&local.as_str()) && columns.get(3) == Some(&"0A")).then_some(())?;
+        columns.get(9)?.parse().ok()
+    };
+    table.lines().filter_map(inode).collect()
+}
+
 struct Stat {
     state: char,
     parent: i32,
@@ -196,6 +214,15 @@ mod tests {
         assert!(running.ended().is_none());
         drop(running);
         assert!(!lives(pid));
+    }
+
+    #[test]
+    fn a_listening_socket_is_known_by_its_number() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(listening(port).len(), 1);
+        drop(listener);
+        assert!(listening(port).is_empty());
     }
 
     #[test]

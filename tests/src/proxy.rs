@@ -17,6 +17,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use tempfile::TempDir;
 
+/// Names the `IoEngine` on which to run all tests that do not choose one.
+const ENGINE: &str = "OUNCE_TEST_ENGINE";
+
 /// A configuration and a directory for its files. In texts, `{port}` stands for the reserved port and `{folder}` for
 /// the directory.
 #[derive(Debug)]
@@ -60,6 +63,9 @@ impl Setup {
             ("Control", "\"{folder}/control\""),
         ] {
             setup = setup.global(directive, value);
+        }
+        if let Ok(engine) = std::env::var(ENGINE) {
+            setup = setup.global("IoEngine", &engine);
         }
         setup
     }

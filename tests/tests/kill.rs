@@ -77,6 +77,8 @@ fn a_killed_warden_costs_no_request_at_all() {
 fn the_listening_sockets_stay_open_while_no_worker_lives() {
     let origin = Origin::named("a");
     let proxy = Proxy::before(&[origin.address()]);
+    let sockets = process::listening(proxy.address().port());
+    assert_eq!(sockets.len(), 2, "one for each worker");
     for _ in 0..3 {
         for worker in proxy.workers() {
             assert!(process::signal(worker, Signal::SIGKILL));
@@ -92,6 +94,7 @@ fn the_listening_sockets_stay_open_while_no_worker_lives() {
         }
         assert_eq!(proxy.client().get("/").text(), "a");
         proxy.wait_workers(2);
+        assert_eq!(process::listening(proxy.address().port()), sockets);
     }
 }
 
@@ -102,6 +105,7 @@ fn wrk_sees_failures_of_killed_workers_alone() {
     let folder = tempfile::tempdir().expect("a directory");
     let origin = Server::nginx(folder.path(), folder.path(), "location / { return 200 \"hello\"; }");
     let proxy = Setup::new().backends(&[origin.port().address()]).start();
+    let sockets = process::listening(proxy.address().port());
     let wrk = Wrk::start(proxy.address(), &["--threads", "2", "--connections", "256"]);
     let mut random = fastrand::Rng::with_seed(11);
     for _ in 0..kills() {
@@ -118,6 +122,7 @@ fn wrk_sees_failures_of_killed_workers_alone() {
         });
     }
     let report = wrk.stop();
+    assert_eq!(process::listening(proxy.address().port()), sockets);
     assert_eq!((report.connect_errors, report.refused, report.timeouts), (0, 0, 0), "{}", report.text);
     let broken = report.read_errors + report.write_errors;
     assert!(broken <= kills() as u64 * CONNECTIONS, "{}", report.text);

@@ -1,9 +1,12 @@
 //! Which service gets a request, and what it does with it.
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use ounce_tests::answer::Answer;
 use ounce_tests::origin::Origin;
 use ounce_tests::proxy::{Proxy, Setup, backend};
 use ounce_tests::script::{play, say};
+use std::io::IoSlice;
+use std::os::fd::AsRawFd;
 
 const HOST: &str = "Host: example.org\r\n";
 
@@ -302,4 +305,30 @@ fn included_files_are_part_of_the_configuration() {
     std::fs::write(folder.join("service.inc"), format!("Service\n{}End\n", backend(origin.address(), "")))
         .expect("a file");
     assert_eq!(setup.start().client().get("/").status, 200);
+}
+
+/// `SocketFrom`: another process listens, and hands its socket over.
+#[test]
+fn a_listening_socket_may_be_received_from_another_process() {
+    let origin = Origin::named("a");
+    let given = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = given.local_addr().expect("an address");
+    let inside = format!("SocketFrom \"{{folder}}/giver\"\nService\n{}End\n", backend(origin.address(), ""));
+    let setup = Setup::new().text(&format!("ListenHTTP\n{inside}End\n"));
+    let giver = std::os::unix::net::UnixListener::bind(setup.folder().join("giver")).expect("a socket");
+    let thread = std::thread::spawn(move || {
+        let (stream, _) = giver.accept().expect("a proxy that asks");
+        let rights = [given.as_raw_fd()];
+        let message = [ControlMessage::ScmRights(&rights)];
+        let data = [IoSlice::new(b"x")];
+        sendmsg::<()>(stream.as_raw_fd(), &data, &message, MsgFlags::empty(), None).expect("a socket sent");
+    });
+    let proxy = setup.start();
+    thread.join().expect("a giver");
+    for _ in 0..20 {
+        assert_eq!(ounce_tests::client::Client::connect(address).get("/").text(), "a");
+    }
+    // Nobody gives any more: what was received is kept.
+    proxy.reload().expect("a reload");
+    assert_eq!(ounce_tests::client::Client::connect(address).get("/").text(), "a");
 }
