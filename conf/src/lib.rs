@@ -73,6 +73,9 @@
 //! | bytes that no URL holds pass from rules into the request line | `%XX` | a request cannot be split |
 //! | a rewritten path may begin with anything | 500 unless it begins with `/` | it would be no request |
 //! | `SetQueryParam` without value removes the first parameter of the name | all of them | what was to go is gone |
+//! | a `ForwardedHeader` is believed from anybody | only from peers in `TrustedIP`, or over a UNIX socket | a client could claim any address |
+//! | an answer with `RewriteErrors` keeps what describes the old body | `Content-Type` and its like go | they would describe what is not sent |
+//! | `CombineHeaders` joins what it is told | not `Set-Cookie`, `Host` and what frames a message | these are no lists |
 //! | limits of 0: not documented | at least a second, but `Grace` | 0 would fail each request |
 //! | `Priority 0` is refused (4.23) or counts as 1 (4.6) | 1, with a warning | old files load |
 //! | `DynScale` is unknown | `DynScale 0` is accepted | 2.6 documents it, and 0 is its default |

@@ -104,17 +104,14 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "name"), optional(Kind::Word(&["and", "or"]), "operation")])
         .section(Scope::Condition),
     row("CombineHeaders", GLOBAL, "join repeated headers of these names, one in quotes on each line")
-        .body(Body::List { unless: super::ALWAYS })
-        .ahead(),
+        .body(Body::List { unless: super::ALWAYS }),
     row("ForwardedHeader", WITH_FORWARDED, "the header that names the client's address (X-Forwarded-For)")
-        .takes(&[one(Kind::Text, "name")])
-        .ahead(),
+        .takes(&[one(Kind::Text, "name")]),
     row("TrustedIP", WITH_FORWARDED, "networks of proxies whose ForwardedHeader is believed")
         .takes(&[optional(Kind::Text, "ACL or file")])
         .switches(&[Switch::File, Switch::FileWatch])
         .body(Body::List { unless: 1 })
-        .repeat(Repeat::Last)
-        .ahead(),
+        .repeat(Repeat::Last),
     row("Constant", WITH_FORWARDED, "a named text for %[const NAME]")
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "value or file")])
         .switches(&[Switch::Trim, Switch::File, Switch::FileWatch])
@@ -172,5 +169,5 @@ pub(super) const ROWS: &[Row] = &[
         .switches(&[Switch::Watcher])
         .repeat(Repeat::Many)
         .idle(WORKER_QUEUE),
-    row("FallThrough", SERVICE, "apply this service's changes and go on selecting").later(),
+    row("FallThrough", SERVICE, "apply this service's changes and go on selecting"),
 ];

@@ -96,8 +96,7 @@ pub(super) const ROWS: &[Row] = &[
         &[Scope::Http, Scope::Https, Scope::Service],
         "replace bodies of backends' errors by ErrorFile (no)",
     )
-    .takes(&[one(Kind::Flag, "value")])
-    .ahead(),
+    .takes(&[one(Kind::Flag, "value")]),
     row("ACME", &[Scope::Http], "answer ACME challenges from files of this directory")
         .takes(&[one(Kind::Text, "directory")])
         .repeat(Repeat::Many)

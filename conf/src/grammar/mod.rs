@@ -279,7 +279,7 @@ impl Switch {
 
     /// Whether the directive works with it; others are refused as not supported yet.
     pub(crate) fn works(self) -> bool {
-        !matches!(self, Switch::FileWatch | Switch::Forwarded)
+        self != Switch::FileWatch
     }
 }
 

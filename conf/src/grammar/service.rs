@@ -27,7 +27,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::File, "directory")])
         .repeat(Repeat::Many)
         .later(),
-    row("Success", SERVICE, "answer 200 without a body").repeat(Repeat::Many).later(),
+    row("Success", SERVICE, "answer 200 without a body").repeat(Repeat::Many),
     row("LuaBackend", SERVICE, "answer in Lua")
         .takes(&[one(Kind::Text, "function"), any(Kind::Text, "argument")])
         .repeat(Repeat::Many)

@@ -1,9 +1,9 @@
 //! Backends: servers, redirects, errors; named ones and their uses.
 
-use super::Lowering;
 use super::address::Family;
+use super::{Lowering, Seat};
 use crate::diag::Problem;
-use crate::model::{Address, Backend, BackendKind, Config, Seat, Server};
+use crate::model::{Address, Backend, BackendKind, Config, Server};
 use crate::source::Span;
 use crate::suggest;
 use crate::tree::Statement;
@@ -265,6 +265,17 @@ impl Lowering<'_> {
             disabled: false,
             locus: self.locus(statement),
         })
+    }
+
+    /// `Success` of a service.
+    pub(super) fn success(&mut self, statement: &Statement) -> Backend {
+        Backend {
+            label: None,
+            kind: BackendKind::Success,
+            priority: PRIORITY_OWN,
+            disabled: false,
+            locus: self.locus(statement),
+        }
     }
 
     /// `Error` of a service.

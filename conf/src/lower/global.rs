@@ -112,16 +112,7 @@ impl Lowering<'_> {
     fn global_ahead(&mut self, statement: &Statement) -> bool {
         match statement.row.name {
             "SSLEngine" => self.ahead.global.ssl_engine = statement.text(0).map(str::to_owned),
-            "CombineHeaders" => {
-                let names = self.field_names(statement);
-                self.ahead.global.combine_headers.extend(names);
-            }
-            _ => {
-                let mut originator = std::mem::take(&mut self.ahead.global.originator);
-                let taken = self.originator(statement, &mut originator);
-                self.ahead.global.originator = originator;
-                return taken;
-            }
+            _ => return false,
         }
         true
     }
@@ -129,6 +120,8 @@ impl Lowering<'_> {
     fn setting(&mut self, statement: &Statement, global: &mut Global) {
         let text = || statement.text(0).map(str::to_owned);
         match statement.row.name {
+            "CombineHeaders" => global.combine_headers.extend(self.field_names(statement)),
+            _ if self.originator(statement, &mut global.originator) => {}
             "User" => global.user = text(),
             "Group" => global.group = text(),
             "RootJail" => global.root_jail = text().map(PathBuf::from),

@@ -7,9 +7,8 @@ use super::log;
 use super::pattern::Default;
 use super::rewrite::Rules;
 use super::tls;
-use crate::Unserved;
 use crate::diag::Problem;
-use crate::model::{AheadListener, Listen, Listener, Protocol, RewriteLocation};
+use crate::model::{Listen, Listener, Originator, Protocol, RewriteLocation};
 use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -37,6 +36,8 @@ impl Lowering<'_> {
             header_option: self.defaults.header_option,
             rewrite_location: RewriteLocation::On,
             rewrite_destination: false,
+            rewrite_errors: false,
+            originator: Originator::default(),
             log_format: log::built_in(1),
             locus: self.locus(statement),
             services: Vec::new(),
@@ -45,7 +46,6 @@ impl Lowering<'_> {
         let mut labels = HashMap::new();
         let mut pages = HashMap::new();
         let mut rules = Rules::default();
-        let mut ahead = AheadListener::default();
         self.enter(statement.block());
         for inner in self.meant(statement.block()) {
             match inner.row.name {
@@ -62,7 +62,8 @@ impl Lowering<'_> {
                 }
                 "ErrorFile" | "Err400" => self.page(inner, &mut pages, &mut listener),
                 _ if self.rewriting(inner, &mut rules) => {}
-                _ if self.listener_ahead(inner, &mut listener, &mut ahead) => {}
+                _ if self.listener_tls_setting(inner, &mut listener) => {}
+                _ if self.originator(inner, &mut listener.originator) => {}
                 _ => self.listener_setting(inner, &mut listener),
             }
         }
@@ -77,31 +78,22 @@ impl Lowering<'_> {
             None => listener.request_rules = rules.requests,
         }
         listener.response_rules = rules.responses;
-        if self.unserved == Unserved::Read {
-            self.ahead.listeners.insert(position, ahead);
-        }
         (listener, own_log_level)
     }
 
-    /// A directive that is ahead of the engine; false if it is none.
-    fn listener_ahead(
-        &mut self,
-        statement: &Statement,
-        listener: &mut Listener,
-        ahead: &mut AheadListener,
-    ) -> bool {
+    /// A directive about TLS; false if it is none.
+    fn listener_tls_setting(&mut self, statement: &Statement, listener: &mut Listener) -> bool {
         if let Some(tls) = &mut listener.tls
             && self.listener_tls(statement, tls)
         {
             return true;
         }
-        match statement.row.name {
-            "RewriteErrors" => ahead.rewrite_errors = statement.flag(),
-            // 2.8a's word for what HeaderOption says today.
-            "XSSLHeaders" => listener.header_option.ssl = statement.number(0) != Some(0),
-            _ => return self.originator(statement, &mut ahead.originator),
+        // 2.8a's word for what HeaderOption says today.
+        let old = statement.row.name == "XSSLHeaders";
+        if old {
+            listener.header_option.ssl = statement.number(0) != Some(0);
         }
-        true
+        old
     }
 
     fn listener_setting(&mut self, statement: &Statement, listener: &mut Listener) {
@@ -122,6 +114,7 @@ impl Lowering<'_> {
                     _ => RewriteLocation::On,
                 };
             }
+            "RewriteErrors" => listener.rewrite_errors = statement.flag(),
             "RewriteDestination" => listener.rewrite_destination = statement.flag(),
             // Address, Port and SocketFrom mean something only together.
             _ => {}

@@ -3,6 +3,7 @@
 use super::Lowering;
 use super::pattern::Default;
 use crate::diag::Problem;
+use crate::grammar::Switch;
 use crate::model::{Condition, NamedCondition, Pattern};
 use crate::suggest;
 use crate::tree::Statement;
@@ -57,6 +58,7 @@ impl Lowering<'_> {
                 })
             }
             "Eval" => self.eval(statement)?,
+            "ACL" if statement.has(Switch::Forwarded) => Condition::Forwarded(self.acl(statement)),
             "ACL" => Condition::Acl(self.acl(statement)),
             "Match" => {
                 let conditions = self.conditions(statement.block());

@@ -62,6 +62,9 @@ pub(crate) fn lower(
     (config, lowering.ahead, lowering.names.into_names())
 }
 
+/// A service's place: its listener's position, or `None` for a global one, and its own position there.
+type Seat = (Option<usize>, usize);
+
 struct Lowering<'a> {
     sources: &'a Sources,
     options: &'a Options,

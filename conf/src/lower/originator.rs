@@ -5,6 +5,9 @@ use crate::diag::Problem;
 use crate::model::Originator;
 use crate::tree::{Inner, Statement};
 
+/// Headers that are one value, or several that a comma does not part.
+const SINGLE: [&str; 4] = ["Content-Length", "Host", "Set-Cookie", "Transfer-Encoding"];
+
 impl Lowering<'_> {
     /// `ForwardedHeader` or `TrustedIP`; false if the statement is neither.
     pub(super) fn originator(&mut self, statement: &Statement, originator: &mut Originator) -> bool {
@@ -21,7 +24,9 @@ impl Lowering<'_> {
         let Inner::List(items) = &statement.inner else { return Vec::new() };
         let mut names = Vec::new();
         for (name, place) in items {
-            if super::header::is_token(name) {
+            if SINGLE.iter().any(|single| single.eq_ignore_ascii_case(name)) {
+                self.warn(*place, format!("{name} is no list; its repetitions are not joined"));
+            } else if super::header::is_token(name) {
                 names.push(name.clone());
             } else {
                 let problem = Problem::error(*place, format!("\"{name}\" is no header name"));

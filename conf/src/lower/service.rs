@@ -1,11 +1,10 @@
 //! Services.
 
-use super::Lowering;
 use super::rewrite::Rules;
-use crate::Unserved;
+use super::{Lowering, Seat};
 use crate::diag::Problem;
 use crate::grammar::Status;
-use crate::model::{AheadService, Condition, Seat, Service, ServiceName};
+use crate::model::{Condition, Originator, Service, ServiceName};
 use crate::tree::Statement;
 
 impl Lowering<'_> {
@@ -14,6 +13,9 @@ impl Lowering<'_> {
             name: ServiceName { label: statement.text(0).map(str::to_owned) },
             disabled: false,
             condition: Condition::All(Vec::new()),
+            fall_through: false,
+            rewrite_errors: None,
+            originator: Originator::default(),
             request_rules: Vec::new(),
             response_rules: Vec::new(),
             backends: Vec::new(),
@@ -25,7 +27,6 @@ impl Lowering<'_> {
         };
         let mut conditions = Vec::new();
         let mut rules = Rules::default();
-        let mut ahead = AheadService::default();
         self.enter(statement.block());
         for inner in self.meant(statement.block()) {
             match inner.row.name {
@@ -49,39 +50,33 @@ impl Lowering<'_> {
                 }
                 "Redirect" => service.backends.extend(self.redirect(inner)),
                 "Error" => service.backends.extend(self.error_backend(inner)),
+                "Success" => service.backends.push(self.success(inner)),
+                "FallThrough" => service.fall_through = true,
+                "RewriteErrors" => service.rewrite_errors = Some(inner.flag()),
                 _ if inner.row.is_condition() => conditions.extend(self.condition(inner)),
                 _ if self.rewriting(inner, &mut rules) => {}
-                _ => self.service_ahead(inner, &mut ahead),
+                _ => {
+                    self.originator(inner, &mut service.originator);
+                }
             }
         }
         self.leave();
         service.condition = Condition::All(conditions);
         (service.request_rules, service.response_rules) = (rules.requests, rules.responses);
         self.check_kinds(statement);
-        if self.unserved == Unserved::Read {
-            self.ahead.services.insert(seat, ahead);
-        }
         service
-    }
-
-    /// A directive that is ahead of the engine.
-    fn service_ahead(&mut self, statement: &Statement, ahead: &mut AheadService) {
-        match statement.row.name {
-            "RewriteErrors" => ahead.rewrite_errors = Some(statement.flag()),
-            _ => {
-                self.originator(statement, &mut ahead.originator);
-            }
-        }
     }
 
     /// One kind of backend to a service, but redirects, which Pound lets stand beside others.
     fn check_kinds(&mut self, statement: &Statement) {
         let named = |name| statement.block().iter().filter(move |inner| inner.row.name == name);
         let servers = named("Backend").count() + named("UseBackend").count();
-        let (redirects, errors) = (named("Redirect").count(), named("Error").count());
+        let (redirects, errors) =
+            (named("Redirect").count(), named("Error").count() + named("Success").count());
         if errors > 0 && servers + redirects + errors > 1 {
-            if let Some(error) = named("Error").next_back() {
-                self.error(error.keyword, "Error cannot stand beside other backends of the service");
+            if let Some(error) = named("Error").chain(named("Success")).next_back() {
+                let text = format!("{} cannot stand beside other backends of the service", error.row.name);
+                self.error(error.keyword, text);
             }
         } else if servers + redirects > 1
             && let Some(redirect) = named("Redirect").next_back()
@@ -92,6 +87,12 @@ impl Lowering<'_> {
         let any = servers + redirects + errors + named("Emergency").count() > 0;
         // A kind of backend that is not supported yet was reported; it is not missing.
         let refused = statement.block().iter().any(|inner| inner.row.status == Status::Later);
+        if let Some(fall_through) = named("FallThrough").next() {
+            if any {
+                self.warn(fall_through.keyword, "requests pass this service by; its backends are not used");
+            }
+            return;
+        }
         if !any && !refused && statement.sound {
             let problem = Problem::warning(statement.keyword, "this service has no backend");
             self.findings.push(problem.help("its requests are answered with 503"));

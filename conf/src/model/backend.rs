@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `BackEnd`, `Emergency`, `Redirect` or `Error` of a service.
+/// `BackEnd`, `Emergency`, `Redirect`, `Error` or `Success` of a service.
 #[derive(Debug, Clone)]
 pub struct Backend {
     /// Its name, if it has one: its label, or the name of the global backend that it is.
@@ -39,6 +39,8 @@ pub enum BackendKind {
         /// Its page, or the listener's or built-in one.
         page: Option<ErrorPage>,
     },
+    /// 200 without a body.
+    Success,
 }
 
 /// A server that is connected to.

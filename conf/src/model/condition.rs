@@ -53,6 +53,8 @@ pub enum Condition {
     },
     /// The peer's address is in one of these networks.
     Acl(Vec<IpNet>),
+    /// The address that the request came from first, as trusted proxies tell it, is in one of these networks.
+    Forwarded(Vec<IpNet>),
 }
 
 /// `Condition`: evaluated once for each request.

@@ -1,6 +1,7 @@
 //! Settings of the whole process.
 
 use super::{Listener, LogFile, LogServer, NamedCondition, Service};
+use ipnet::IpNet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub struct Global {
     pub backend_stats: bool,
     /// `Anonymise`: the last octet or group of client addresses in logs is 0.
     pub anonymise: bool,
+    /// `CombineHeaders`: names of fields whose repetitions are joined.
+    pub combine_headers: Vec<String>,
+    /// How the client's address is found behind other proxies.
+    pub originator: Originator,
 }
 
 impl Default for Global {
@@ -77,8 +82,19 @@ impl Default for Global {
             io_engine: IoEngine::Auto,
             backend_stats: false,
             anonymise: false,
+            combine_headers: Vec::new(),
+            originator: Originator::default(),
         }
     }
+}
+
+/// How the client's address is found behind other proxies; what is `None` is as further out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Originator {
+    /// `ForwardedHeader`; `X-Forwarded-For` when given nowhere.
+    pub header: Option<String>,
+    /// `TrustedIP`: proxies whose word is taken; none when given nowhere.
+    pub trusted: Option<Vec<IpNet>>,
 }
 
 /// Where log lines go.

@@ -1,6 +1,6 @@
 //! A listener: where clients come in and what is asked of every request there.
 
-use super::{ErrorPage, HeaderOption, ListenerTls, LogFormat, Pattern, Rule, Service};
+use super::{ErrorPage, HeaderOption, ListenerTls, LogFormat, Originator, Pattern, Rule, Service};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +43,10 @@ pub struct Listener {
     pub rewrite_location: RewriteLocation,
     /// `RewriteDestination`.
     pub rewrite_destination: bool,
+    /// `RewriteErrors`: bodies of backends' errors are replaced by the listener's pages.
+    pub rewrite_errors: bool,
+    /// How the client's address is found behind other proxies.
+    pub originator: Originator,
     /// `LogLevel`: how request lines are written.
     pub log_format: LogFormat,
     /// Where it stands: `FILE:LINE.COLUMN-COLUMN`.

@@ -13,10 +13,10 @@ mod service;
 mod session;
 mod tls;
 
-pub use ahead::{Ahead, AheadGlobal, AheadListener, AheadService, Originator, Seat, Tunnel};
+pub use ahead::{Ahead, AheadGlobal, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, Server};
 pub use condition::{Condition, Flavour, Kind, NamedCondition, Pattern};
-pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget};
+pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget, Originator};
 pub use listener::{HeaderRule, Listen, Listener, Protocol, RewriteLocation};
 pub use log::{
     LogField, LogFile, LogFormat, LogLine, LogMoment, LogObject, LogPiece, LogPlace, LogServer, LogStep,

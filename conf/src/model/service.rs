@@ -1,6 +1,6 @@
 //! A service: which requests it takes and which backends answer them.
 
-use super::{Backend, Balancer, Condition, Rule, Session};
+use super::{Backend, Balancer, Condition, Originator, Rule, Session};
 
 /// `Service`.
 #[derive(Debug, Clone)]
@@ -11,6 +11,12 @@ pub struct Service {
     pub disabled: bool,
     /// What a request must satisfy; an empty `All` takes every request.
     pub condition: Condition,
+    /// `FallThrough`: its changes are made, and another service is looked for.
+    pub fall_through: bool,
+    /// `RewriteErrors`, in place of the listener's.
+    pub rewrite_errors: Option<bool>,
+    /// How the client's address is found behind other proxies.
+    pub originator: Originator,
     /// Changes to requests, after those of the listener.
     pub request_rules: Vec<Rule>,
     /// Changes to responses, before those of the listener.

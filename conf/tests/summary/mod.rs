@@ -6,7 +6,8 @@ mod rules;
 use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
     Address, Ahead, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global,
-    HeaderRule, Kind, Listener, LogLine, LogPiece, Pattern, Protocol, RewriteLocation, Seat, Server, Service,
+    HeaderRule, Kind, Listener, LogLine, LogPiece, Originator, Pattern, Protocol, RewriteLocation, Server,
+    Service,
 };
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
@@ -18,15 +19,14 @@ pub(crate) fn summary(config: &Config, ahead: &Ahead) -> String {
     for named in &config.conditions {
         let _ = writeln!(out, "condition {:?} if {}", named.name, condition(&named.condition));
     }
-    for (position, listener) in config.listeners.iter().enumerate() {
+    for listener in &config.listeners {
         self::listener(&mut out, listener);
-        ahead::listener(&mut out, ahead.listeners.get(&position));
-        for (index, service) in listener.services.iter().enumerate() {
-            self::service(&mut out, service, "  ", ahead, (Some(position), index));
+        for service in &listener.services {
+            self::service(&mut out, service, "  ");
         }
     }
-    for (index, service) in config.services.iter().enumerate() {
-        self::service(&mut out, service, "", ahead, (None, index));
+    for service in &config.services {
+        self::service(&mut out, service, "");
     }
     for tunnel in &ahead.tunnels {
         ahead::tunnel(&mut out, tunnel);
@@ -61,6 +61,8 @@ fn global(global: &Global) -> String {
     add(&mut out, "io_engine", &global.io_engine, &none.io_engine);
     add(&mut out, "backend_stats", &global.backend_stats, &none.backend_stats);
     add(&mut out, "anonymise", &global.anonymise, &none.anonymise);
+    add(&mut out, "combine_headers", &global.combine_headers, &none.combine_headers);
+    originator(&mut out, &global.originator);
     if out.is_empty() { out } else { format!("global{out}\n") }
 }
 
@@ -78,6 +80,8 @@ fn listener(out: &mut String, listener: &Listener) {
     add(out, "ssl", &listener.header_option.ssl, &true);
     add(out, "rewrite_location", &listener.rewrite_location, &RewriteLocation::On);
     add(out, "rewrite_destination", &listener.rewrite_destination, &false);
+    add(out, "rewrite_errors", &listener.rewrite_errors, &false);
+    originator(out, &listener.originator);
     let level = (0..6).find(|level| built_in_log_format(*level).as_ref() == Some(&listener.log_format));
     let names = ["Null", "Regular", "Extended", "VhostCombined", "Combined", "Detailed"];
     let built_in = level.map_or("", |level| names[level]);
@@ -109,6 +113,13 @@ fn listener(out: &mut String, listener: &Listener) {
     rules::rules(out, "response", &listener.response_rules, "  ");
 }
 
+fn originator(out: &mut String, originator: &Originator) {
+    add(out, "header", &originator.header, &None);
+    let trusted = originator.trusted.as_ref();
+    let trusted = trusted.map(|networks| networks.iter().map(ToString::to_string).collect::<Vec<_>>());
+    add(out, "trusted", &trusted, &None);
+}
+
 fn log_line(line: &LogLine) -> String {
     let parts: Vec<String> = match line {
         LogLine::Text(pieces) => pieces
@@ -125,10 +136,13 @@ fn log_line(line: &LogLine) -> String {
     parts.join(" ")
 }
 
-fn service(out: &mut String, service: &Service, indent: &str, ahead: &Ahead, seat: Seat) {
+fn service(out: &mut String, service: &Service, indent: &str) {
     let _ = write!(out, "{indent}service");
     add(out, "label", &service.name.label, &None);
     add(out, "disabled", &service.disabled, &false);
+    add(out, "fall_through", &service.fall_through, &false);
+    add(out, "rewrite_errors", &service.rewrite_errors, &None);
+    originator(out, &service.originator);
     add(out, "log_suppress", &service.log_suppress, &Vec::new());
     add(out, "balancer", &service.balancer, &Balancer::Random);
     if let Some(session) = &service.session {
@@ -141,7 +155,6 @@ fn service(out: &mut String, service: &Service, indent: &str, ahead: &Ahead, sea
         }
     }
     out.push('\n');
-    ahead::service(out, ahead.services.get(&seat), indent);
     let inside = format!("{indent}  ");
     rules::rules(out, "request", &service.request_rules, &inside);
     rules::rules(out, "response", &service.response_rules, &inside);
@@ -161,6 +174,7 @@ fn backend(backend: &Backend) -> String {
             out
         }
         BackendKind::Redirect { code, url } => format!("redirect {code} {url:?}"),
+        BackendKind::Success => "success".to_owned(),
         BackendKind::Error { code, page } => {
             format!("error {code} {}", page.as_ref().map(self::page).unwrap_or_default())
                 .trim_end()
@@ -211,11 +225,13 @@ fn condition(condition: &Condition) -> String {
         Condition::Method(text) => format!("method {}", pattern(text)),
         Condition::StringMatch { subject, pattern: text } => format!("text {subject:?} {}", pattern(text)),
         Condition::Eval { name, index } => format!("condition {index} {name:?}"),
-        Condition::Acl(networks) => {
-            let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
-            format!("peer in [{}]", networks.join(" "))
-        }
+        Condition::Acl(list) => format!("peer in [{}]", networks(list)),
+        Condition::Forwarded(list) => format!("originator in [{}]", networks(list)),
     }
+}
+
+fn networks(networks: &[ipnet::IpNet]) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn pattern(pattern: &Pattern) -> String {

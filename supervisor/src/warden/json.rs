@@ -254,6 +254,7 @@ impl View<'_> {
                 object["url"] = backend.name.strip_prefix("redirect:").unwrap_or(&backend.name).into();
                 object["has_uri"] = (!redirect.append_target).into();
             }
+            BackendKind::Success => object["type"] = "success".into(),
             BackendKind::Error { code, page } => {
                 object["type"] = "error".into();
                 object["status"] = (*code).into();

@@ -109,7 +109,7 @@ fn targets(of: &Inheritance) -> Vec<Target> {
             })
         }
         // What is answered here cannot die.
-        BackendKind::Redirect(_) | BackendKind::Error { .. } => None,
+        BackendKind::Redirect(_) | BackendKind::Error { .. } | BackendKind::Success => None,
     };
     plan.backends.iter().filter_map(target).collect()
 }

@@ -9,7 +9,7 @@ use crate::fault::{Attempt, Fault};
 use crate::flow::stream::Stream;
 use crate::http::head::{RequestHead, ResponseHead};
 use crate::observe::record::{EndedBy, Record};
-use crate::route::rewrite::{Draft, RequestDraft};
+use crate::route::rewrite::{Draft, RequestDraft, Sender};
 use crate::route::{BackendIx, BackendKind, Captures, Request, ServiceIx};
 use ounce_mem::{Buf, Counter, Key};
 
@@ -215,12 +215,15 @@ impl Exchange {
 
     /// The request as conditions, session keys and expansions see it.
     pub(crate) fn view(&self, peer: Peer) -> Request<'_> {
-        Request { head: &self.request, bytes: &self.head, peer, response: None }
+        Request { head: &self.request, bytes: &self.head, peer, response: None, trust: None }
     }
 
     /// The same request as its backend saw it.
-    pub(crate) fn sent_view(&self, peer: Peer) -> Request<'_> {
-        self.draft.as_ref().map_or_else(|| self.view(peer), |draft| draft.view(peer))
+    pub(crate) fn sent_view<'a>(&'a self, sender: Sender<'a>) -> Request<'a> {
+        match &self.draft {
+            Some(draft) => draft.view(sender),
+            None => Request { trust: sender.trust, ..self.view(sender.peer) },
+        }
     }
 
     pub(crate) fn attempt(&self) -> Attempt {

@@ -5,9 +5,11 @@ use crate::effect::{Close, Effects};
 use crate::event::Tick;
 use crate::flow::client::End;
 use crate::flow::exchange::{Exchange, Step};
-use crate::http::Method;
+use crate::http::h1::write::ResponsePlan;
 use crate::http::reply::{self, Reply};
+use crate::http::{Framing, Method, Version};
 use crate::observe::record::EndedBy;
+use crate::route::rewrite::RewriteFault;
 use crate::route::{RedirectPlan, redirect};
 use ounce_conf::model::ErrorPage;
 use ounce_mem::Buf;
@@ -44,7 +46,7 @@ impl Core<'_> {
         fx: &mut Effects,
     ) {
         let Some(peer) = self.client(x.client).map(|client| client.peer) else { return };
-        match redirect::location(plan, &x.view(peer), &x.captures) {
+        match redirect::location(plan, &self.seen(x, peer), &x.captures) {
             Ok(location) => self.reply(x, &reply::redirect(plan.code, &location, true), tick, fx),
             Err(error) => self.fail(x, 500, &error.to_string(), tick, fx),
         }
@@ -65,6 +67,41 @@ impl Core<'_> {
         x.down.taken = if head_only { 0 } else { reply.body_len() as u64 };
         x.answered = true;
         self.send(x.client, Buf::heap_from(reply.bytes(head_only)), fx);
+        self.end_reply(x, tick, fx);
+    }
+
+    /// Answers 200 without a body.
+    pub(crate) fn reply_success(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        self.reply(x, &reply::success(), tick, fx);
+    }
+
+    /// `RewriteErrors`: passes an error of the backend on with a page of the listener's for its body.
+    pub(crate) fn reply_with_page(
+        &mut self,
+        x: &mut Exchange,
+        bytes: &[u8],
+        page: &ErrorPage,
+        tick: Tick,
+        fx: &mut Effects,
+    ) -> Result<(), RewriteFault> {
+        let plan = ResponsePlan { framing: Framing::Length(page.body.len() as u64), close: true };
+        let head = self.rewritten_response(x, bytes, &plan, Some(page))?;
+        x.record.answered(Version::H11, x.response.status, x.response.reason.of(bytes));
+        x.record.ended_by = EndedBy::Nobody;
+        x.answered = true;
+        x.relayed = true;
+        self.drop_upstream(x, Close::Abort, fx);
+        self.send(x.client, head, fx);
+        if x.request.method != Method::Head && !page.body.is_empty() {
+            x.down.taken = page.body.len() as u64;
+            self.send(x.client, Buf::heap_from(&page.body), fx);
+        }
+        self.end_reply(x, tick, fx);
+        Ok(())
+    }
+
+    /// The answer is out, and the connection ends with it.
+    fn end_reply(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         let unread = self.sockets.get(x.client).is_some_and(|socket| !socket.input.is_empty());
         // One that did not mean to end here may be sending its next request now.
         let announced = x.request.must_close();

@@ -19,6 +19,7 @@
 //! * Nothing here allocates once the vectors of a reused head are warm.
 
 pub mod authority;
+pub(crate) mod combine;
 pub(crate) mod edit;
 pub mod fields;
 pub mod h1;

@@ -114,6 +114,16 @@ pub fn page<L: AsRef<str>>(status: u16, methods: u8, header_lines: &[L], body: &
     finish(lines, status, body)
 }
 
+/// 200 without a body; the connection closes after it.
+#[must_use]
+pub fn success() -> Reply {
+    let mut bytes = Vec::with_capacity(128);
+    let mut lines = begin(&mut bytes, 200);
+    lines.number(b"Content-Length", 0);
+    lines.line(b"Connection", b"close");
+    finish(lines, 200, b"")
+}
+
 /// A redirect. `close` says whether the connection closes after it. A control byte in `location`, which may
 /// hold parts of the request, becomes a space.
 #[must_use]

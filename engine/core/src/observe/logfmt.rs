@@ -34,6 +34,8 @@ enum Piece {
     Part(Part, Missing),
     /// Who the request is from.
     Peer,
+    /// Who it is from first, as trusted proxies tell it.
+    Originator,
     /// A header field whose place is known without a search.
     Known(Known, Missing),
     /// Any other header field.
@@ -125,7 +127,8 @@ impl Format {
                 self.user = true;
                 return self.pieces.push(Piece::Part(Part::User, Missing::Dash));
             }
-            LogField::Originator | LogField::Peer => return self.pieces.push(Piece::Peer),
+            LogField::Originator => return self.pieces.push(Piece::Originator),
+            LogField::Peer => return self.pieces.push(Piece::Peer),
             field => return self.pieces.push(Piece::Field(field.clone())),
         };
         self.pieces.push(match Known::of(name.as_bytes()) {
@@ -202,6 +205,12 @@ impl Line<'_> {
                     Some(peer) => style.quoted(out, |out| escape::peer(peer, self.plan.anonymise, out)),
                     None => style.missing("-", out),
                 },
+                Piece::Originator => {
+                    match self.request.map_or(self.record.peer, |from| Some(from.origin())) {
+                        Some(peer) => style.quoted(out, |out| escape::peer(peer, self.plan.anonymise, out)),
+                        None => style.missing("-", out),
+                    }
+                }
                 Piece::Known(known, missing) => {
                     let value = self.request.as_ref().and_then(|request| match known {
                         Known::Host => request.host(),

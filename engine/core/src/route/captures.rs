@@ -2,6 +2,7 @@
 
 use super::expand::ExpandError;
 use super::pattern::Slots;
+use super::plan::ServiceIx;
 
 /// How many matches back-references reach.
 const MATCHES_MAX: usize = 8;
@@ -9,7 +10,7 @@ const MATCHES_MAX: usize = 8;
 /// Groups of a request's successful matches, latest first.
 ///
 /// Kept per connection and cleared for each request, so that its memory is reused.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Captures {
     text: Vec<u8>,
     /// Ends in `text` of the groups; absent for a group that took no part.
@@ -18,6 +19,8 @@ pub struct Captures {
     pub(crate) slots: Slots,
     /// What named conditions said about this request, by their number.
     pub(crate) evaluated: Vec<(u32, bool)>,
+    /// The services that took the request and let it fall through, in their order, and how many matches there were.
+    pub(crate) passed: Vec<(ServiceIx, usize)>,
     /// A text of a condition could not be expanded: what was found since is of no use.
     pub(crate) fault: Option<ExpandError>,
 }
@@ -43,6 +46,7 @@ impl Captures {
         self.groups.clear();
         self.matches.clear();
         self.evaluated.clear();
+        self.passed.clear();
         self.fault = None;
     }
 
@@ -84,6 +88,13 @@ impl Captures {
             self.text.truncate(text as usize);
             self.matches.truncate(mark);
         }
+    }
+
+    /// The matches up to `mark`, for rules of a service that saw no others.
+    pub(crate) fn until(&self, mark: usize) -> Captures {
+        let mut earlier = self.clone();
+        earlier.rewind(mark);
+        earlier
     }
 
     /// Records a match of `subject` whose groups stand in `self.slots`.

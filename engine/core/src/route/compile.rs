@@ -13,6 +13,7 @@ use super::plan::{
 };
 use super::redirect;
 use super::rewrite::RulePlan;
+use super::trust::Proxies;
 use crate::observe::Format;
 use ounce_conf::model::{
     self, Address, Backend, Condition, Config, Listen, Listener, OneRequest, Pattern as Written, Service,
@@ -44,6 +45,9 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         alive_ms: millis(config.global.alive),
         backend_stats: config.global.backend_stats,
         anonymise: config.global.anonymise,
+        combine: config.global.combine_headers.iter().map(|name| name.as_str().into()).collect(),
+        trusts: false,
+        proxies: Proxies::new(&config.global.originator),
     };
     let mut compiler = Compiler {
         plan,
@@ -90,6 +94,10 @@ impl Compiler<'_> {
                 (self.service(&place, service), &service.condition)
             })
             .collect();
+        let plan = &mut self.plan;
+        plan.trusts = plan.proxies.has_trusted()
+            || plan.listeners.iter().any(|listener| listener.proxies.has_trusted())
+            || plan.services.iter().any(|service| service.proxies.has_trusted());
         for (listener, mut services) in self.plan.listeners.iter_mut().zip(own) {
             services.extend_from_slice(&global);
             listener.services = services.iter().map(|&(ix, _)| ix).collect();
@@ -139,6 +147,8 @@ impl Compiler<'_> {
             header_option: listener.header_option,
             rewrite_location: listener.rewrite_location,
             rewrite_destination: listener.rewrite_destination,
+            rewrite_errors: listener.rewrite_errors,
+            proxies: Proxies::new(&listener.originator),
             log_format: Format::compile(&listener.log_format),
             locus: listener.locus.clone(),
             services: Vec::new(),
@@ -188,6 +198,9 @@ impl Compiler<'_> {
             index: place.index as u32,
             listener: place.listener,
             disabled: service.disabled,
+            fall_through: service.fall_through,
+            rewrite_errors: service.rewrite_errors,
+            proxies: Proxies::new(&service.originator),
             condition,
             request_rules,
             response_rules,
@@ -225,6 +238,7 @@ impl Compiler<'_> {
                 Ok(redirect) => (BackendKind::Redirect(redirect), format!("redirect:{url}")),
                 Err(error) => return self.errors.push(format!("{shown}: {error}")),
             },
+            model::BackendKind::Success => (BackendKind::Success, "success".to_owned()),
             model::BackendKind::Error { code, page } => {
                 let text = if page.is_some() { ":text" } else { "" };
                 (BackendKind::Error { code: *code, page: page.clone() }, format!("error:{code}{text}"))

@@ -24,6 +24,7 @@ enum Part {
     Host,
     Port,
     RemoteIp,
+    Originator,
 }
 
 /// Why a text could not be expanded. The request is answered 500.
@@ -112,6 +113,11 @@ impl Template {
                 }
                 Part::RemoteIp => {
                     if let Some(address) = request.peer.ip() {
+                        out.extend_from_slice(address.to_string().as_bytes());
+                    }
+                }
+                Part::Originator => {
+                    if let Some(address) = request.originator() {
                         out.extend_from_slice(address.to_string().as_bytes());
                     }
                 }
@@ -262,8 +268,8 @@ impl Reader<'_> {
             ("query", "") => Part::Query,
             ("host", "") => Part::Host,
             ("port", "") => Part::Port,
-            // Without trusted proxies the originator is the peer, whichever is asked for.
-            ("remoteip", "" | "0" | "1") => Part::RemoteIp,
+            ("remoteip", "" | "0") => Part::RemoteIp,
+            ("remoteip", "1") => Part::Originator,
             ("param", name) if !name.is_empty() => Part::Param(name.as_bytes().into()),
             ("header", name) if !name.is_empty() => Part::Header(name.into()),
             _ => {

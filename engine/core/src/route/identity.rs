@@ -47,6 +47,7 @@ impl Identities {
                 Address::Unix(path) => format!("server unix {path:?} of {service:?}"),
             },
             BackendKind::Redirect { code, url } => format!("redirect {code} {url:?} of {service:?}"),
+            BackendKind::Success => format!("success of {service:?}"),
             BackendKind::Error { code, .. } => format!("error {code} of {service:?}"),
         };
         self.unique(name)
@@ -79,6 +80,7 @@ fn condition(condition: &Condition, out: &mut String) {
         Condition::StringMatch { subject, pattern: one } => pattern("text", subject, one, out),
         Condition::Eval { name, .. } => _ = write!(out, "eval {name:?}"),
         Condition::Acl(networks) => _ = write!(out, "acl{networks:?}"),
+        Condition::Forwarded(networks) => _ = write!(out, "forwarded{networks:?}"),
     }
 }
 

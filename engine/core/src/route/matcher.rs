@@ -65,6 +65,8 @@ pub enum Matcher {
     },
     /// The peer's address.
     Acl(Acl),
+    /// The address that the request came from first.
+    Forwarded(Acl),
 }
 
 /// Where matches are recorded, or that they are not.
@@ -87,6 +89,9 @@ impl Matcher {
                 held
             }
             Matcher::Acl(acl) => return request.peer.ip().is_some_and(|address| acl.contains(address)),
+            Matcher::Forwarded(acl) => {
+                return request.originator().is_some_and(|address| acl.contains(address));
+            }
             leaf => return leaf.leaf(request, captures),
         };
         if !held && let Some(captures) = captures {
@@ -106,9 +111,12 @@ impl Matcher {
             Matcher::HeaderLine(pattern) => any_line(pattern, request, captures),
             Matcher::HeaderValue { name, pattern } => any_value(name, pattern, request, captures),
             Matcher::StringMatch { subject, pattern } => text(subject, pattern, request, captures),
-            Matcher::All(_) | Matcher::Any(_) | Matcher::Not(_) | Matcher::Eval { .. } | Matcher::Acl(_) => {
-                false
-            }
+            Matcher::All(_)
+            | Matcher::Any(_)
+            | Matcher::Not(_)
+            | Matcher::Eval { .. }
+            | Matcher::Acl(_)
+            | Matcher::Forwarded(_) => false,
         }
     }
 
@@ -200,7 +208,7 @@ fn any_value(name: &[u8], pattern: &Pattern, request: &Request<'_>, mut captures
 /// The first service of a listener whose condition holds.
 ///
 /// `disabled` tells whether the service in a row of the shared segment is switched off; such services are
-/// skipped. `captures` is cleared, and filled if anything of the service refers to groups. When its `fault` is set,
+/// skipped, as are those that let requests fall through, which `captures` remembers. `captures` is cleared, and filled if anything of the service refers to groups. When its `fault` is set,
 /// no service was found: a text in a condition could not be expanded.
 pub fn select(
     plan: &Plan,
@@ -221,9 +229,22 @@ pub fn select(
         if disabled(service.row) {
             return false;
         }
+        let trusting;
+        let request = if plan.trusts {
+            trusting = Request { trust: plan.trust(listener, Some(service)), ..*request };
+            &trusting
+        } else {
+            request
+        };
         let held = service.condition.holds(request, record);
         // Once a text could not be expanded nothing else is asked: the request is answered 500.
-        held || (service.captures && captures.fault.is_some())
+        if service.captures && captures.fault.is_some() {
+            return true;
+        }
+        if held && service.fall_through {
+            captures.passed.push((ix, captures.mark()));
+        }
+        held && !service.fall_through
     })
 }
 

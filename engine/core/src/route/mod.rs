@@ -22,6 +22,7 @@ pub mod rewrite;
 pub(crate) mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod trust;
 
 pub use captures::Captures;
 pub use compile::{Ids, compile};

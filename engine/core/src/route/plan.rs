@@ -5,6 +5,7 @@ use super::hosts::HostIndex;
 use super::matcher::Matcher;
 use super::pattern::Pattern;
 use super::rewrite::RulePlan;
+use super::trust::{Proxies, Trust};
 use crate::observe::Format;
 use ounce_conf::model::{
     Address, Balancer, ErrorPage, HeaderOption, ListenerTls, OneRequest, Protocol, RewriteLocation,
@@ -38,12 +39,31 @@ pub struct Plan {
     pub backend_stats: bool,
     /// The last octet or group of client addresses in logs is 0.
     pub anonymise: bool,
+    /// Names of fields whose repetitions are joined, in requests and responses.
+    pub combine: Vec<Box<str>>,
+    /// Some proxy's word is taken somewhere.
+    pub(crate) trusts: bool,
+    /// Whose, where nothing else is said.
+    pub(crate) proxies: Proxies,
 }
 
 impl Plan {
     /// The service at `ix`, which this plan handed out.
     pub fn service(&self, ix: ServiceIx) -> &ServicePlan {
         &self.services[ix.0 as usize]
+    }
+
+    /// Whose word about the origin of requests is taken in a listener and service.
+    #[inline]
+    pub(crate) fn trust<'a>(
+        &'a self,
+        listener: &'a ListenerPlan,
+        service: Option<&'a ServicePlan>,
+    ) -> Option<Trust<'a>> {
+        if !self.trusts {
+            return None;
+        }
+        Trust::of([service.map(|service| &service.proxies), Some(&listener.proxies), Some(&self.proxies)])
     }
 
     /// The backend at `ix`, which this plan handed out.
@@ -97,6 +117,8 @@ pub struct ListenerPlan {
     pub rewrite_location: RewriteLocation,
     /// Rewrite the Destination field of requests.
     pub rewrite_destination: bool,
+    /// Bodies of backends' errors are replaced by the pages above.
+    pub rewrite_errors: bool,
     /// How request lines are written.
     pub log_format: Format,
     /// Where it stands in the file.
@@ -105,6 +127,7 @@ pub struct ListenerPlan {
     pub services: Vec<ServiceIx>,
     /// Some rule refers to groups of what selected the service.
     pub(crate) captures: bool,
+    pub(crate) proxies: Proxies,
     /// Which of `services` can match a given host at all.
     pub(crate) hosts: Option<HostIndex>,
 }
@@ -143,6 +166,11 @@ pub struct ServicePlan {
     pub listener: Option<u32>,
     /// Disabled in the file: how the row's switch stands at first.
     pub disabled: bool,
+    /// Its changes are made, and another service is looked for.
+    pub fall_through: bool,
+    /// In place of the listener's.
+    pub rewrite_errors: Option<bool>,
+    pub(crate) proxies: Proxies,
     /// What a request must satisfy.
     pub condition: Matcher,
     /// Changes to requests, after those of the listener.
@@ -200,7 +228,7 @@ pub struct BackendPlan {
     pub disabled: bool,
     /// The service it belongs to.
     pub service: ServiceIx,
-    /// For logs: `ip:port`, a path, `redirect:URL`, `error:CODE` or `error:CODE:text`.
+    /// For logs: `ip:port`, a path, `redirect:URL`, `error:CODE`, `error:CODE:text` or `success`.
     pub name: String,
     /// Where it stands in the file.
     pub locus: String,
@@ -233,6 +261,8 @@ pub enum BackendKind {
         /// Its own page; the listener's or built-in one otherwise.
         page: Option<ErrorPage>,
     },
+    /// 200 without a body.
+    Success,
 }
 
 /// A redirect.

@@ -1,5 +1,6 @@
 //! The request as conditions, session keys and expansions see it.
 
+use super::trust::Trust;
 use crate::Peer;
 use crate::http::fields::{Fields, Known};
 use crate::http::head::RequestHead;
@@ -16,6 +17,8 @@ pub struct Request<'a> {
     /// The fields of its response and their bytes, while that is being changed: conditions and expansions that name
     /// a header field then mean these.
     pub response: Option<(&'a Fields, &'a [u8])>,
+    /// Whose word is taken about where it came from; nobody's where the peer is all that is known.
+    pub trust: Option<Trust<'a>>,
 }
 
 impl<'a> Request<'a> {

@@ -10,6 +10,7 @@ use super::matcher::Matcher;
 use super::pattern::Pattern;
 use super::plan::HeaderRule;
 use super::request::Request;
+use super::trust::Trust;
 use crate::Peer;
 use crate::http::Known;
 use crate::http::edit::{self, TooLong};
@@ -112,10 +113,17 @@ pub(crate) struct ResponseDraft<'r> {
     pub(crate) request: Request<'r>,
 }
 
+/// Who sent a request, and whose word about that is taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sender<'a> {
+    pub(crate) peer: Peer,
+    pub(crate) trust: Option<Trust<'a>>,
+}
+
 /// A message in the making.
 pub(crate) trait Draft {
     /// The message as conditions and expansions see it now.
-    fn view(&self, peer: Peer) -> Request<'_>;
+    fn view<'a>(&'a self, sender: Sender<'a>) -> Request<'a>;
 
     /// Gives the first field of this name another value, or adds it.
     fn set_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), RewriteFault>;
@@ -128,8 +136,9 @@ pub(crate) trait Draft {
 }
 
 impl Draft for RequestDraft {
-    fn view(&self, peer: Peer) -> Request<'_> {
-        Request { head: &self.head, bytes: &self.bytes, peer, response: None }
+    fn view<'a>(&'a self, sender: Sender<'a>) -> Request<'a> {
+        let Sender { peer, trust } = sender;
+        Request { head: &self.head, bytes: &self.bytes, peer, response: None, trust }
     }
 
     fn set_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), RewriteFault> {
@@ -166,7 +175,7 @@ impl Draft for RequestDraft {
 }
 
 impl Draft for ResponseDraft<'_> {
-    fn view(&self, _: Peer) -> Request<'_> {
+    fn view<'a>(&'a self, _: Sender<'a>) -> Request<'a> {
         Request { response: Some((&self.head.fields, &self.bytes)), ..self.request }
     }
 
@@ -205,7 +214,7 @@ pub(crate) fn replace_all(
 
 /// Changes messages of one exchange.
 pub(crate) struct Rewriter<'c> {
-    pub(crate) peer: Peer,
+    pub(crate) sender: Sender<'c>,
     pub(crate) captures: &'c mut Captures,
 }
 
@@ -218,9 +227,25 @@ impl Rewriter<'_> {
         rules.iter().try_for_each(|rule| self.rule(rule, draft))
     }
 
+    /// The same for a service that let the request fall through, with the matches that it saw.
+    pub(crate) fn run_until(
+        &mut self,
+        mark: Option<usize>,
+        rules: &[RulePlan],
+        draft: &mut impl Draft,
+    ) -> Result<(), RewriteFault> {
+        match mark {
+            Some(mark) if !rules.is_empty() => {
+                let mut earlier = self.captures.until(mark);
+                Rewriter { sender: self.sender, captures: &mut earlier }.run(rules, draft)
+            }
+            _ => self.run(rules, draft),
+        }
+    }
+
     fn rule(&mut self, rule: &RulePlan, draft: &mut impl Draft) -> Result<(), RewriteFault> {
         for branch in &rule.branches {
-            let holds = branch.condition.holds(&draft.view(self.peer), Some(self.captures));
+            let holds = branch.condition.holds(&draft.view(self.sender), Some(self.captures));
             if let Some(fault) = self.captures.fault.take() {
                 return Err(RewriteFault::Expand(fault));
             }
@@ -250,7 +275,7 @@ impl Rewriter<'_> {
                 if target.is_empty() {
                     return Err(RewriteFault::Path);
                 }
-                put_query(draft.view(self.peer).query(), &mut target);
+                put_query(draft.view(self.sender).query(), &mut target);
                 draft.set_target(&target)
             }
             OperationPlan::SetQuery(query) => {
@@ -262,7 +287,7 @@ impl Rewriter<'_> {
                     Some(value) => Some(self.expand(value, draft)?),
                     None => None,
                 };
-                let query = draft.view(self.peer).query().unwrap_or_default().to_vec();
+                let query = draft.view(self.sender).query().unwrap_or_default().to_vec();
                 let query = with_parameter(&query, name, value.as_deref(), *encode);
                 self.set_query(Some(&query), draft)
             }
@@ -286,14 +311,14 @@ impl Rewriter<'_> {
     }
 
     fn set_query(&self, query: Option<&[u8]>, draft: &mut impl Draft) -> Result<(), RewriteFault> {
-        let mut target = draft.view(self.peer).path().to_vec();
+        let mut target = draft.view(self.sender).path().to_vec();
         put_query(query.filter(|query| !query.is_empty()), &mut target);
         draft.set_target(&target)
     }
 
     fn expand(&self, text: &Template, draft: &impl Draft) -> Result<Vec<u8>, RewriteFault> {
         let mut out = Vec::new();
-        text.expand(&draft.view(self.peer), self.captures, &mut out)?;
+        text.expand(&draft.view(self.sender), self.captures, &mut out)?;
         Ok(out)
     }
 }

@@ -9,7 +9,8 @@ use crate::http::head::{RequestHead, ResponseHead};
 use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
     Address, Backend, BackendKind, Balancer, Condition, Config, Flavour, Global, HeaderOption, IoEngine,
-    Kind, Listen, Listener, LogTarget, Pattern, Protocol, RewriteLocation, Server, Service, ServiceName,
+    Kind, Listen, Listener, LogTarget, Originator, Pattern, Protocol, RewriteLocation, Server, Service,
+    ServiceName,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -50,7 +51,7 @@ impl Sample {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        Request { head: &self.head, bytes: &self.bytes, peer: self.peer, response: None }
+        Request { head: &self.head, bytes: &self.bytes, peer: self.peer, response: None, trust: None }
     }
 }
 
@@ -115,6 +116,9 @@ pub(crate) fn service(label: Option<&str>, conditions: Vec<Condition>, backends:
         name: ServiceName { label: label.map(str::to_owned) },
         disabled: false,
         condition: Condition::All(conditions),
+        fall_through: false,
+        rewrite_errors: None,
+        originator: Originator::default(),
         request_rules: Vec::new(),
         response_rules: Vec::new(),
         backends,
@@ -145,6 +149,8 @@ pub(crate) fn listener(address: &str, services: Vec<Service>) -> Listener {
         header_option: HeaderOption { forwarded: true, ssl: true },
         rewrite_location: RewriteLocation::On,
         rewrite_destination: false,
+        rewrite_errors: false,
+        originator: Originator::default(),
         log_format: built_in_log_format(1).expect("a built-in format"),
         locus: String::new(),
         services,
@@ -170,6 +176,8 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         io_engine: IoEngine::Auto,
         backend_stats: false,
         anonymise: false,
+        combine_headers: Vec::new(),
+        originator: Originator::default(),
     };
     Config { global, conditions: Vec::new(), listeners, services }
 }

@@ -346,6 +346,11 @@ impl World {
         self.settle();
     }
 
+    /// The request lines of the log since the last look.
+    pub(crate) fn requests(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.fx.requests)).expect("text")
+    }
+
     pub(crate) fn problems(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.fx.problems)).expect("text")
     }

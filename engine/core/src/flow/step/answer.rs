@@ -8,6 +8,7 @@ use crate::event::Tick;
 use crate::fault::Fault;
 use crate::flow::exchange::{Exchange, Step};
 use crate::flow::stream::{Body, Stream};
+use crate::http::combine;
 use crate::http::h1::parse::{self, ResponseRules};
 use crate::http::h1::write::{self, Edit, Line, ResponsePlan};
 use crate::http::{Framing, Known, Method, Version};
@@ -15,13 +16,13 @@ use crate::limits;
 use crate::observe::record::EndedBy;
 use crate::route::rewrite::RewriteFault;
 use crate::route::{BackendKind, location};
-use ounce_conf::model::{Address, RewriteLocation};
+use ounce_conf::model::{Address, ErrorPage, RewriteLocation};
 use ounce_mem::{Buf, Counter};
 
 /// What we may add to a response head.
 const ADDED_BYTES: usize = 128;
 
-impl Core<'_> {
+impl<'p> Core<'p> {
     /// Reads response heads: interim ones, then the one that counts.
     pub(crate) fn answer(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         while x.step == Step::Ask {
@@ -77,7 +78,16 @@ impl Core<'_> {
             }
             x.step(Step::Ask);
         } else {
-            if let Err(fault) = self.final_head(x, &whole[..len], framing, tick) {
+            let joined = combine::combine(&whole[..len], &mut x.response.fields, &self.plan.combine);
+            let bytes = joined.as_deref().unwrap_or(&whole[..len]);
+            let passed_on = match self.page_for(x) {
+                Some(page) => {
+                    self.learn(x, bytes, tick);
+                    self.reply_with_page(x, bytes, page, tick, fx)
+                }
+                None => self.final_head(x, bytes, framing, tick),
+            };
+            if let Err(fault) = passed_on {
                 x.record.ended_by = EndedBy::Proxy;
                 return self.fail(x, 500, &fault.to_string(), tick, fx);
             }
@@ -94,6 +104,17 @@ impl Core<'_> {
             Step::Relay => self.download(x, tick, fx),
             _ => {}
         }
+    }
+
+    /// `RewriteErrors`: the page that this response gets for its body.
+    fn page_for(&self, x: &Exchange) -> Option<&'p ErrorPage> {
+        if x.response.status < 400 {
+            return None;
+        }
+        let plan = self.plan;
+        let listener = &plan.listeners[x.listener as usize];
+        let own = x.service.and_then(|service| plan.service(service).rewrite_errors);
+        if own.unwrap_or(listener.rewrite_errors) { listener.error_page(x.response.status) } else { None }
     }
 
     /// Decides how the response is framed for the client, and writes its head.
@@ -129,8 +150,7 @@ impl Core<'_> {
         x.pin = x.reusable && carries_credentials(x, bytes);
         let plan = ResponsePlan { framing: outer, close: x.last && !tunnel };
         let head = if self.rewrites_response(x) {
-            let locations = self.locations(x, bytes);
-            self.rewritten_response(x, bytes, &plan, &locations)?
+            self.rewritten_response(x, bytes, &plan, None)?
         } else {
             self.write_head(x, bytes, &plan)
         };
@@ -192,7 +212,7 @@ impl Core<'_> {
     }
 
     /// `RewriteLocation`: the fields that get another value, and which.
-    fn locations(&self, x: &Exchange, bytes: &[u8]) -> Vec<(Known, Vec<u8>)> {
+    pub(crate) fn locations(&self, x: &Exchange, bytes: &[u8]) -> Vec<(Known, Vec<u8>)> {
         let listener = &self.plan.listeners[x.listener as usize];
         let mut values = Vec::new();
         if listener.rewrite_location == RewriteLocation::Off {

@@ -60,7 +60,7 @@ impl Core<'_> {
         let plan = self.request_plan(x, client, &ssl, &mut digits);
         let listener = &self.plan.listeners[x.listener as usize];
         let destination = if listener.rewrite_destination { self.destination(x) } else { None };
-        let rewriter = Rewriter::new(&listener.header_rules, &x.view(client.peer), &x.captures)?;
+        let rewriter = Rewriter::new(&listener.header_rules, &self.seen(x, client.peer), &x.captures)?;
         let server_name = self.server_name(x);
         let mut room = x.head.len() + CANNED_BYTES + rewriter.added_bytes();
         loop {

@@ -115,7 +115,7 @@ impl Core<'_> {
         record.ended_in = x.step.name();
         record.spend(x.step as usize, tick.mono_us.saturating_sub(x.entered_us));
         let local = client.and_then(|client| client.local);
-        let request = client.filter(|_| x.checked).map(|client| x.view(client.peer));
+        let request = client.filter(|_| x.checked).map(|client| self.seen(x, client.peer));
         let line = Line { record: &x.record, request, plan: self.plan, listener, local, worker: self.id };
         line.render(&mut fx.requests);
     }

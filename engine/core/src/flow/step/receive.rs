@@ -8,6 +8,7 @@ use crate::flow::client::End;
 use crate::flow::exchange::Exchange;
 use crate::flow::stream::{Body, Stream};
 use crate::http::Known;
+use crate::http::combine;
 use crate::http::h1::parse::{self, Rules};
 use crate::http::head::{Framing, RequestHead};
 use crate::limits;
@@ -135,7 +136,12 @@ impl Core<'_> {
             Rules { line_max: listener.line_max, methods: listener.methods, max_uri: listener.max_uri };
         let outcome = parse::request(&x.head, &rules, &mut x.request);
         match outcome {
-            Ok(()) => self.admit_request(&mut x, tick, fx),
+            Ok(()) => {
+                if let Some(joined) = combine::combine(&x.head, &mut x.request.fields, &self.plan.combine) {
+                    x.head = Buf::heap_from(&joined);
+                }
+                self.admit_request(&mut x, tick, fx);
+            }
             Err(refusal) => {
                 x.record.request_line(parse::first_line(&x.head));
                 // Where the next request would begin is unknown: the end must linger.
@@ -152,7 +158,8 @@ impl Core<'_> {
         let listener = &self.plan.listeners[x.listener as usize];
         x.last = x.request.must_close() || one_request(listener.one_request, &x.request, &x.head);
         if let Some(client) = self.client(x.client) {
-            let request = Request { head: &x.request, bytes: &x.head, peer: client.peer, response: None };
+            let request =
+                Request { head: &x.request, bytes: &x.head, peer: client.peer, response: None, trust: None };
             x.record.request(&request, &listener.log_format);
             x.checked = true;
         }

@@ -1,5 +1,6 @@
 //! Rewrite: rules make of a head what goes on.
 
+use crate::Peer;
 use crate::chain;
 use crate::core::Core;
 use crate::flow::exchange::Exchange;
@@ -7,29 +8,50 @@ use crate::http::Known;
 use crate::http::edit;
 use crate::http::h1::write::{self, RequestPlan, ResponsePlan};
 use crate::http::head::ResponseHead;
-use crate::route::Captures;
-use crate::route::plan::{ListenerPlan, ServicePlan};
-use crate::route::rewrite::{RequestDraft, ResponseDraft, RewriteFault, Rewriter, RulePlan, replace_all};
+use crate::route::plan::ServicePlan;
+use crate::route::rewrite::{
+    Draft, RequestDraft, ResponseDraft, RewriteFault, Rewriter, RulePlan, Sender, replace_all,
+};
+use crate::route::{Captures, Request};
+use ounce_conf::model::ErrorPage;
 use ounce_mem::Buf;
 
-impl Core<'_> {
-    /// The listener and the service of an exchange whose rules hold for it.
-    pub(crate) fn ruled(&self, x: &Exchange) -> (&ListenerPlan, Option<&ServicePlan>) {
+impl<'p> Core<'p> {
+    /// The services whose rules hold for a request, in the order of request rules: those that let it fall through,
+    /// with how many matches each has seen, and the one that took it, which sees all.
+    fn ruling<'a>(
+        &self,
+        x: &Exchange,
+        captures: &'a Captures,
+    ) -> impl DoubleEndedIterator<Item = (Option<usize>, &'p ServicePlan)> + use<'a, 'p> {
         let plan = self.plan;
-        (&plan.listeners[x.listener as usize], x.service.map(|service| plan.service(service)))
+        let passed = captures.passed.iter().map(|&(service, mark)| (Some(mark), service));
+        let last = x.service.map(|service| (None, service));
+        passed.chain(last).map(|(mark, service)| (mark, plan.service(service)))
     }
 
     /// Whether rules that need the whole head are to be applied to this request.
     pub(crate) fn rewrites_request(&self, x: &Exchange) -> bool {
-        let (listener, service) = self.ruled(x);
-        !listener.request_rules.is_empty() || service.is_some_and(|service| !service.request_rules.is_empty())
+        !self.plan.listeners[x.listener as usize].request_rules.is_empty()
+            || self.ruling(x, &x.captures).any(|(_, service)| !service.request_rules.is_empty())
     }
 
     /// Whether there are rules for the response to this request.
     pub(crate) fn rewrites_response(&self, x: &Exchange) -> bool {
-        let (listener, service) = self.ruled(x);
-        !listener.response_rules.is_empty()
-            || service.is_some_and(|service| !service.response_rules.is_empty())
+        !self.plan.listeners[x.listener as usize].response_rules.is_empty()
+            || self.ruling(x, &x.captures).any(|(_, service)| !service.response_rules.is_empty())
+    }
+
+    /// Who sent a request.
+    pub(crate) fn sender(&self, x: &Exchange, peer: Peer) -> Sender<'_> {
+        let plan = self.plan;
+        let service = x.service.map(|service| plan.service(service));
+        Sender { peer, trust: plan.trust(&plan.listeners[x.listener as usize], service) }
+    }
+
+    /// The request as it came, for expansions and logs.
+    pub(crate) fn seen<'a>(&'a self, x: &'a Exchange, peer: Peer) -> Request<'a> {
+        Request { trust: self.sender(x, peer).trust, ..x.view(peer) }
     }
 
     /// The head of a request for its backend, rules applied: those of the listener, then those of the service.
@@ -60,7 +82,7 @@ impl Core<'_> {
         let mut digits = [0; 20];
         let ssl = self.secure_lines(x, client);
         let plan = self.request_plan(x, client, &ssl, &mut digits);
-        let (listener, service) = self.ruled(x);
+        let listener = &self.plan.listeners[x.listener as usize];
         draft.bytes.extend_from_slice(&x.head);
         if listener.rewrite_destination
             && let Some(value) = self.destination(x)
@@ -71,13 +93,14 @@ impl Core<'_> {
             replace_all(&mut draft.bytes, &mut draft.head.fields, Known::Host, name)?;
         }
         add_canned(&mut draft, x, &RequestPlan { ssl: &[], ..plan })?;
-        let mut rewriter = Rewriter { peer: client.peer, captures };
+        let services: Vec<(Option<usize>, &ServicePlan)> = self.ruling(x, captures).collect();
+        let mut rewriter = Rewriter { sender: self.sender(x, client.peer), captures };
         for rule in &listener.header_rules {
             rewriter.header(rule, &mut draft)?;
         }
         rewriter.run(&listener.request_rules, &mut draft)?;
-        if let Some(service) = service {
-            rewriter.run(&service.request_rules, &mut draft)?;
+        for (mark, service) in services {
+            rewriter.run_until(mark, &service.request_rules, &mut draft)?;
         }
         // The canned lines are in the draft already.
         let target = draft.head.target.of(&draft.bytes);
@@ -88,29 +111,31 @@ impl Core<'_> {
         Ok((draft, head))
     }
 
-    /// The head of a response, rules applied: those of the service, then those of the listener.
+    /// The head of a response, rules applied: those of the service, then those of the listener. With a page, the head
+    /// is made for its body.
     pub(crate) fn rewritten_response(
         &self,
         x: &mut Exchange,
         bytes: &[u8],
         plan: &ResponsePlan,
-        locations: &[(Known, Vec<u8>)],
+        page: Option<&ErrorPage>,
     ) -> Result<Buf, RewriteFault> {
         let Some(peer) = self.client(x.client).map(|client| client.peer) else { return Ok(Buf::heap(0)) };
+        let locations = self.locations(x, bytes);
         let mut captures = std::mem::take(&mut x.captures);
-        let (listener, service) = self.ruled(x);
+        let sender = self.sender(x, peer);
+        let services = self.ruling(x, &captures).rev();
+        let services = services.map(|(mark, service)| (mark, &*service.response_rules));
+        let listener = &self.plan.listeners[x.listener as usize];
+        let rules: Vec<(Option<usize>, &[RulePlan])> =
+            services.chain([(None, &*listener.response_rules)]).collect();
         let draft = ResponseDraft {
             head: x.response.clone(),
             bytes: Vec::with_capacity(2 * bytes.len()),
-            request: x.sent_view(peer),
+            request: x.sent_view(sender),
         };
-        let outcome = respond(
-            draft,
-            bytes,
-            locations,
-            [service.map(|s| &*s.response_rules), Some(&listener.response_rules)],
-            Rewriter { peer, captures: &mut captures },
-        );
+        let change = Change { bytes, locations: &locations, page, rules: &rules };
+        let outcome = change.apply(draft, Rewriter { sender, captures: &mut captures });
         x.captures = captures;
         let (head, bytes) = outcome?;
         Ok(self.write_whole(bytes.len(), |out| {
@@ -155,20 +180,60 @@ fn add_canned(draft: &mut RequestDraft, x: &Exchange, plan: &RequestPlan<'_>) ->
     outcome.map_err(|edit::TooLong| RewriteFault::TooLong)
 }
 
-/// Carries out the changes to a response in their order.
-fn respond(
-    mut draft: ResponseDraft<'_>,
-    bytes: &[u8],
-    locations: &[(Known, Vec<u8>)],
-    rules: [Option<&[RulePlan]>; 2],
-    mut rewriter: Rewriter<'_>,
-) -> Result<(ResponseHead, Vec<u8>), RewriteFault> {
-    draft.bytes.extend_from_slice(bytes);
-    for (known, value) in locations {
-        replace_all(&mut draft.bytes, &mut draft.head.fields, *known, value)?;
+/// Everything that changes in a response.
+struct Change<'a> {
+    bytes: &'a [u8],
+    locations: &'a [(Known, Vec<u8>)],
+    page: Option<&'a ErrorPage>,
+    rules: &'a [(Option<usize>, &'a [RulePlan])],
+}
+
+impl Change<'_> {
+    fn apply(
+        &self,
+        mut draft: ResponseDraft<'_>,
+        mut rewriter: Rewriter<'_>,
+    ) -> Result<(ResponseHead, Vec<u8>), RewriteFault> {
+        draft.bytes.extend_from_slice(self.bytes);
+        for (known, value) in self.locations {
+            replace_all(&mut draft.bytes, &mut draft.head.fields, *known, value)?;
+        }
+        if let Some(page) = self.page {
+            describe(page, &mut draft)?;
+        }
+        for (mark, rules) in self.rules {
+            rewriter.run_until(*mark, rules, &mut draft)?;
+        }
+        Ok((draft.head, draft.bytes))
     }
-    for rules in rules.into_iter().flatten() {
-        rewriter.run(rules, &mut draft)?;
+}
+
+/// What a response says about a body that is replaced goes, and what the page says of itself comes.
+fn describe(page: &ErrorPage, draft: &mut ResponseDraft<'_>) -> Result<(), RewriteFault> {
+    const OF_BODY: [&str; 9] = [
+        "Content-Type",
+        "Content-Encoding",
+        "Content-Language",
+        "Content-Range",
+        "Content-MD5",
+        "Content-Disposition",
+        "Accept-Ranges",
+        "ETag",
+        "Last-Modified",
+    ];
+    let bytes = &draft.bytes;
+    draft.head.fields.retain(|field| {
+        let name = field.name.of(bytes);
+        !OF_BODY.iter().any(|of_body| name.eq_ignore_ascii_case(of_body.as_bytes()))
+    });
+    draft.set_header(b"Content-Type", b"text/html")?;
+    for (name, value) in page.header_lines.iter().filter_map(|line| line.split_once(':')) {
+        let name = name.trim().as_bytes();
+        let frames =
+            matches!(Known::of(name), Known::ContentLength | Known::TransferEncoding | Known::Connection);
+        if !frames {
+            draft.set_header(name, value.as_bytes())?;
+        }
     }
-    Ok((draft.head, draft.bytes))
+    Ok(())
 }
