@@ -4,14 +4,13 @@
 //! a changed configuration, happens in a child with a limit.
 
 mod change;
-mod nudge;
 mod upgrade;
 
 pub(crate) use change::stage;
 pub(crate) use upgrade::{CAN_TAKE_OVER, Inherited, Invocation};
 
 use crate::child::{Outfit, fork};
-use crate::children::{ACCEPT, CHANGED, Child, Children, DRAIN, Message, REOPEN, STOP};
+use crate::children::{CHANGED, Child, Children, DRAIN, Message, REOPEN, STOP};
 use crate::daemon::Starter;
 use crate::demo::{Demo, origin};
 use crate::events::{Events, Watch};
@@ -26,7 +25,6 @@ use crate::rows::{Rows, Said};
 use crate::source::{Generation, Source};
 use crate::worker::{Birth, fork_warden, fork_worker};
 use change::News;
-use nudge::Nudges;
 use ounce_sys::process::{self, Ended};
 use ounce_sys::{clock, pairs};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -80,8 +78,6 @@ pub(crate) struct Supervisor {
     checker: Option<Checker>,
     /// What the file of a generation that an earlier program has left says about switches.
     left: Option<Said>,
-    /// When workers look into their queues again.
-    nudges: Nudges,
     /// A reload that is not announced yet.
     news: Option<News>,
     /// Another reload was asked for while one was under way.
@@ -120,7 +116,6 @@ impl Supervisor {
             cpus: process::allowed_cpus()?,
             checker: None,
             left: None,
-            nudges: Nudges::default(),
             news: None,
             again: false,
             origins: None,
@@ -170,7 +165,7 @@ impl Supervisor {
         let checked = self.checker.as_ref().and_then(Checker::deadline);
         let (news, trial) =
             (self.news.as_ref().map(News::deadline), self.trial.as_ref().map(Trial::deadline));
-        let due = [self.fleet.deadline(), checked, news, trial, self.nudges.deadline()];
+        let due = [self.fleet.deadline(), checked, news, trial];
         let wait_ms = due.into_iter().flatten().min().map(|at| at.saturating_sub(now()));
         let orders =
             self.children.iter().filter_map(|child| Some((Watch::Orders(child.slot), child.orders()?)));
@@ -196,9 +191,6 @@ impl Supervisor {
         }
         if let Some(trial) = &mut self.trial {
             trial.tick(now);
-        }
-        if self.nudges.take(now) {
-            self.children.order_workers(ACCEPT);
         }
         let fleet = self.setup.rows.segment().fleet();
         let mut out = Vec::new();
@@ -261,7 +253,6 @@ impl Supervisor {
             self.setup.rows.segment().fleet().ended(child.slot);
             if child.role != Role::Warden {
                 self.has_left(child.slot);
-                self.nudges.died(now());
             }
             self.tell_fleet(Event::Exited(child.slot, child.epitaph(ended.how)));
         }

@@ -28,6 +28,8 @@ pub(crate) struct Stream {
     pub(crate) rechunk: bool,
     /// Written and not yet given out, so that small body parts go with it: the head, at first.
     pub(crate) held: Option<Buf>,
+    /// Something was given to the sink.
+    pub(crate) given: bool,
     /// Something of the body was taken from the source, be it only framing.
     pub(crate) begun: bool,
     /// Body bytes taken from the source, framing left out.
@@ -55,6 +57,7 @@ impl Stream {
             max: u64::MAX,
             rechunk,
             held: None,
+            given: false,
             begun: false,
             taken: 0,
             copied: false,

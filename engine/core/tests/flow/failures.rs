@@ -79,6 +79,31 @@ fn a_dripping_client_does_not_keep_a_connect_alive() {
     assert!(w.wire(first).closed.is_some());
 }
 
+/// Chunks that are wrong from the start come with a head that nobody has seen yet: the client is told.
+#[test]
+fn a_first_chunk_that_is_malformed() {
+    let mut w = World::plain(1);
+    let client = w.client();
+    let upstream = w.get(client);
+    w.say(upstream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\n");
+    let heard = w.heard(client);
+    assert!(heard.starts_with("HTTP/1.1 503 ") && !heard.contains("abc"), "{heard}");
+    assert!(w.requests().contains(" 503 "), "the log says what the client got");
+}
+
+/// Once the head is out, only the end of the connection can tell.
+#[test]
+fn a_later_chunk_that_is_malformed() {
+    let mut w = World::plain(1);
+    let client = w.client();
+    let upstream = w.get(client);
+    w.say(upstream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    assert!(w.heard(client).ends_with("3\r\nabc\r\n"));
+    w.say(upstream, "xyz\r\n");
+    assert!(!w.heard(client).contains("HTTP/1.1"));
+    assert!(w.wire(client).closed.is_some());
+}
+
 /// All dead is 503, after each was tried once.
 #[test]
 fn all_dead() {

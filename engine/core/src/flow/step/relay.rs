@@ -78,9 +78,21 @@ impl Core<'_> {
             Pumped::Waiting => {}
             Pumped::Short => self.cut_short(x, "response ended early", tick, fx),
             Pumped::Malformed | Pumped::TooLarge => {
-                self.cut_short(x, "malformed chunk in response", tick, fx);
+                self.spoiled(x, "malformed chunk in response", tick, fx);
             }
         }
+    }
+
+    /// The response turned out bad: while its head is held back the client can still be told.
+    fn spoiled(&mut self, x: &mut Exchange, why: &str, tick: Tick, fx: &mut Effects) {
+        if x.down.given {
+            return self.cut_short(x, why, tick, fx);
+        }
+        x.down.held = None;
+        x.answered = false;
+        x.relayed = false;
+        x.record.ended_by = EndedBy::Backend;
+        self.fail(x, 503, why, tick, fx);
     }
 
     /// One side of a tunnel has ended: the other is told, and may still send.
@@ -232,12 +244,14 @@ impl Core<'_> {
             // Small parts (a chunk here, its end there) wait for company until the pump rests.
             stream.held = Some(buf);
         } else {
+            stream.given = true;
             self.send(to, buf, fx);
         }
     }
 
     fn flush(&mut self, stream: &mut Stream, to: Key, fx: &mut Effects) {
         if let Some(held) = stream.held.take() {
+            stream.given = true;
             self.send(to, held, fx);
         }
     }
