@@ -148,14 +148,15 @@ impl<'p> Core<'p> {
     /// A worker's core with no connections.
     #[must_use]
     pub fn new(setup: Setup<'p>) -> Core<'p> {
+        let sockets = setup.clients_max.saturating_mul(3).saturating_add(limits::SPARE_SOCKETS);
         Core {
             plan: setup.plan,
             segment: setup.segment,
             counters: setup.segment.counters().page(setup.owner.worker),
             owner: setup.owner,
             pool: setup.pool,
-            sockets: Slots::with_capacity(setup.clients_max.saturating_mul(3)),
-            exchanges: Slots::with_capacity(setup.clients_max.saturating_mul(3)),
+            sockets: Slots::with_capacity(sockets),
+            exchanges: Slots::with_capacity(sockets),
             spare: Vec::new(),
             parked: Parked::new(setup.plan.backends.len(), setup.clients_max / 2),
             random: Random(setup.seed | 1),

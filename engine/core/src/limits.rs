@@ -18,6 +18,10 @@ pub(crate) const SPLICE_MIN: u64 = 64 * 1024;
 /// backend with 1024 descriptors survives 4 workers.
 pub(crate) const PARKED_MAX: u32 = 256;
 
+/// Sockets beyond three for each client (its own, one to a backend, one parked or closing): for clients that the kernel
+/// had accepted already when accepting was stopped. Without them these would take the places of their own backends.
+pub(crate) const SPARE_SOCKETS: u32 = 256;
+
 /// How long a parked connection waits for its next request: below the 75 s and 60 s at which common servers close,
 /// so that most closings are ours and race with nothing.
 pub(crate) const PARKED_US: u64 = 15_000_000;

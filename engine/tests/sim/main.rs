@@ -65,6 +65,27 @@ fn sound_network_answers_everything() {
     }
 }
 
+/// Clients beyond those there is room for wait, and each of them is served in the end.
+#[test]
+fn a_crowd_waits_for_room() {
+    let mut total = scene::Tally::default();
+    for seed in seeds().take(60) {
+        let tally = run(seed, Scene::crowded);
+        assert_eq!((tally.refused, tally.cut), (0, 0), "seed {seed}");
+        total.add(tally);
+    }
+    assert!(number("OUNCE_SEED").is_some() || total.accept_pauses > 60, "it was never crowded: {total:?}");
+}
+
+/// Accepting rests when it fails and goes on later: nobody is turned away, and the loop does not spin meanwhile.
+#[test]
+fn accepting_rests_when_it_fails() {
+    for seed in seeds().take(60) {
+        let tally = run(seed, Scene::scarce);
+        assert_eq!((tally.refused, tally.cut), (0, 0), "seed {seed}");
+    }
+}
+
 /// The same seed is the same run, to the last completion.
 #[test]
 fn a_seed_repeats() {

@@ -69,6 +69,8 @@ pub(crate) struct Tally {
     pub(crate) unanswered: u64,
     pub(crate) unanswered_idempotent: u64,
     pub(crate) turns: u64,
+    /// Accepting stopped for want of room.
+    pub(crate) accept_pauses: u64,
     pub(crate) fingerprint: u64,
 }
 
@@ -90,6 +92,7 @@ impl Tally {
         self.unanswered += other.unanswered;
         self.unanswered_idempotent += other.unanswered_idempotent;
         self.turns += other.turns;
+        self.accept_pauses += other.accept_pauses;
     }
 }
 
@@ -100,6 +103,8 @@ pub(crate) struct Scene {
     drain_us: Option<u64>,
     faults: Option<Faults>,
     calm: bool,
+    /// How many clients the worker has room for.
+    clients_max: u32,
 }
 
 /// Everything outside the worker.
@@ -130,7 +135,7 @@ impl Ids for Rows<'_> {
 impl Scene {
     /// Any faults, any deeds.
     pub(crate) fn stormy(seed: u64) -> Scene {
-        Scene { seed, drain_us: drain_us(seed), faults: None, calm: false }
+        Scene { seed, drain_us: drain_us(seed), faults: None, calm: false, clients_max: 64 }
     }
 
     /// A network that only takes its time, and origins that always answer.
@@ -145,7 +150,19 @@ impl Scene {
             wall_jump: 0,
             ..drawn
         };
-        Scene { seed, drain_us: drain_us(seed), faults: Some(faults), calm: true }
+        Scene { seed, drain_us: drain_us(seed), faults: Some(faults), calm: true, clients_max: 64 }
+    }
+
+    /// As [`Scene::calm`], with room for two clients at a time: the others wait in the kernel's queue.
+    pub(crate) fn crowded(seed: u64) -> Scene {
+        Scene { drain_us: None, clients_max: 2, ..Scene::calm(seed) }
+    }
+
+    /// As [`Scene::calm`], but descriptors are so scarce that most accepts fail.
+    pub(crate) fn scarce(seed: u64) -> Scene {
+        let calm = Scene::calm(seed);
+        let faults = calm.faults.map(|faults| Faults { accept_fails: 700, ..faults });
+        Scene { drain_us: None, faults, ..calm }
     }
 
     pub(crate) fn play(self) -> Tally {
@@ -188,7 +205,7 @@ impl Scene {
             seed: self.seed,
             id: 1,
             utc_offset: 0,
-            clients_max: 64,
+            clients_max: self.clients_max,
             log: Box::new(|batch: &[u8]| {
                 if std::env::var_os("OUNCE_SEED").is_some() {
                     eprint!("{}", String::from_utf8_lossy(batch));
@@ -218,6 +235,7 @@ impl Scene {
         net.assert_all_returned(&[listening]);
         let mut tally = outside.borrow().tally;
         tally.turns = turns;
+        tally.accept_pauses = segment.counters().page(owner.worker).get(Counter::AcceptPauses);
         tally.fingerprint = net.fingerprint();
         assert!(self.calm || outside.borrow().memory.bodies < u64::MAX);
         tally
