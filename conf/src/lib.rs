@@ -89,6 +89,13 @@
 //! | `%D` prints milliseconds | microseconds | its manual says so |
 //! | `%Z` in a log format is the zone's name | its distance from UTC, as `%z` | a worker knows no names of zones |
 //! | log lines go to syslog or the standard streams | also to files (`LogFile`) and other machines (`LogServer`) | asked for again and again |
+//! | certificates of backends are never verified | with `VerifyPeer`; off unless asked for | files of Pound name backends by addresses, with certificates that nobody signed |
+//! | a backend whose TLS fails stays alive | not one whose certificate is verified and wrong; probes look at it too | it is not the backend that was meant |
+//! | `ClientCert` in a service: how clients are asked is not documented | the listener asks and does not verify; X-SSL headers do not tell of certificates | the service compares the certificate, and others have not asked for one |
+//! | sessions of one listener are resumed by any | only where clients have to prove the same | a session without a certificate would open a listener that asks for one |
+//! | a client that asks for a name that no certificate has gets the first one | as there; refused with `StrictSNI` | asked for, and never done |
+//! | a body that ends with its TLS connection is complete | only with close_notify (RFC 9112 9.8) | a cut would pass for an end |
+//! | TLS records are sealed by the library | also by it: kTLS is not used | the kernels at hand offer none to try it on |
 //! | times are whole seconds | also `90s`, `2m`, `1h`, `1d`; sizes also `64k`, `1m`, `1g` | as Pound's development version |
 
 #![forbid(unsafe_code)]

@@ -70,7 +70,7 @@ impl<R: Ring> Worker<'_, R> {
         if socket.sending || socket.connecting {
             return;
         }
-        let (next, sealed) = socket.next();
+        let (next, sealed) = socket.next(self.ring.now().mono_us);
         if sealed > 0 {
             self.pending.push_back((key, Event::Sent(sealed)));
         }

@@ -136,11 +136,16 @@ impl<R: Ring> Worker<'_, R> {
                 }
                 Pulled::Plain(buf) => self.report(key, Event::Received(buf)),
                 Pulled::End => self.report(key, Event::Eof),
+                Pulled::Truncated => self.report(key, Event::Truncated),
+                Pulled::Untrusted(why) if socket.backend.is_some() => {
+                    self.kick(key);
+                    self.report(key, Event::Failed(Fault::Untrusted(why)));
+                }
                 Pulled::Failed if socket.backend.is_some() => {
                     self.kick(key);
                     self.report(key, Event::Failed(Fault::Handshake));
                 }
-                Pulled::Failed => {
+                Pulled::Failed | Pulled::Untrusted(_) => {
                     self.counters.add(Counter::TlsFailures, 1);
                     // The alert goes out before the close that follows.
                     self.kick(key);

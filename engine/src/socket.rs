@@ -91,7 +91,7 @@ impl Socket {
     }
 
     /// What is to be sent next, and how many plaintext bytes have gone out whole meanwhile.
-    pub(crate) fn next(&mut self) -> (Option<Buf>, u32) {
+    pub(crate) fn next(&mut self, now_us: u64) -> (Option<Buf>, u32) {
         let Some(tls) = &mut self.tls else { return (self.queue.pop_front(), 0) };
         let mut sealed = 0;
         loop {
@@ -110,7 +110,7 @@ impl Socket {
             }
             if let Some(plain) = self.queue.pop_front() {
                 self.sealed = plain.len() as u32;
-                if !tls.push(&plain) {
+                if !tls.push(&plain, now_us) {
                     // A session that seals nothing any more has nothing left to say either.
                     self.broken = true;
                 }

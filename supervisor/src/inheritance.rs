@@ -23,6 +23,7 @@
 
 use ounce_conf::model::Config;
 use ounce_core::Plan;
+use ounce_engine::tls::Greeter;
 use ounce_mem::{Owner, Segment};
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ pub(crate) struct Inheritance {
     pub(crate) config: Arc<Config>,
     /// The same, compiled; its rows name the segment's.
     pub(crate) plan: Arc<Plan>,
+    /// What handshakes with backends need whose certificates are verified, by backend of the plan; the new process makes
+    /// them for itself.
+    pub(crate) greeters: Vec<Option<Greeter>>,
     /// The shared segment.
     pub(crate) segment: Arc<Segment>,
     /// The warden's row in the fleet table, and its name on session entries that it writes.

@@ -5,6 +5,7 @@ use crate::inheritance::Inheritance;
 use crate::listen::Bindings;
 use crate::source::Generation;
 use crate::warden;
+use ounce_engine::tls::Greeter;
 use ounce_engine::{Heritage, ListeningSocket};
 use ounce_mem::{Owner, Segment};
 use ounce_sys::privilege::Descent;
@@ -62,7 +63,7 @@ pub(crate) fn fork_worker(
 ///
 /// # Errors
 /// What fork(2) reports.
-pub(crate) fn fork_warden(birth: Birth<'_>, inheritance: Inheritance) -> io::Result<i32> {
+pub(crate) fn fork_warden(birth: Birth<'_>, mut inheritance: Inheritance) -> io::Result<i32> {
     let keep = inheritance.log.iter().chain(&inheritance.control).copied().collect();
     let outfit = Outfit {
         name: "ounce-warden",
@@ -74,6 +75,8 @@ pub(crate) fn fork_warden(birth: Birth<'_>, inheritance: Inheritance) -> io::Res
     // It needs the syslog socket and the name servers' configuration for as long as it lives.
     let descent = Descent { root: None, ..birth.generation.descent.clone() };
     fork(&outfit, || {
+        // Keys are root's to read.
+        inheritance.greeters = Greeter::build(&inheritance.plan)?;
         descend(&descent)?;
         warden::run(inheritance)
     })

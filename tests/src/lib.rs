@@ -17,6 +17,7 @@ pub mod client;
 pub mod crowd;
 pub mod link;
 pub mod origin;
+pub mod papers;
 pub mod port;
 pub mod process;
 pub mod program;

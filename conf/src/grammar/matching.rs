@@ -84,8 +84,7 @@ pub(super) const ROWS: &[Row] = &[
         .later(),
     row("ClientCert", REQUEST, "the client has this certificate")
         .takes(&[one(Kind::File, "file")])
-        .repeat(Repeat::Many)
-        .later(),
+        .repeat(Repeat::Many),
     row("TBF", REQUEST, "a token is left in this bucket")
         .takes(&[
             one(Kind::Text, "key"),

@@ -1,11 +1,14 @@
 //! Rows of TLS, towards clients and towards backends.
 
 use super::{Kind, Repeat, Row, Scope, Switch};
-use super::{many, one, optional, row};
+use super::{any, many, one, optional, row};
 
 const HTTPS: &[Scope] = &[Scope::Https];
 const BOTH: &[Scope] = &[Scope::Https, Scope::Backend];
+const BACKEND: &[Scope] = &[Scope::Backend];
 const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2"]);
+const OLDEST: Kind = Kind::Word(&["TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"]);
+const HSTS_WORDS: Kind = Kind::Word(&["includeSubDomains", "preload"]);
 
 pub(super) const ROWS: &[Row] = &[
     row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many),
@@ -25,20 +28,29 @@ pub(super) const ROWS: &[Row] = &[
     row("Disable", BOTH, "do not speak this version of TLS nor an older one")
         .takes(&[one(VERSIONS, "version")])
         .repeat(Repeat::Many),
+    row("MinProto", BOTH, "the oldest version of TLS that is spoken").takes(&[one(OLDEST, "version")]),
+    row("Groups", BOTH, "groups for the exchange of keys, the best first")
+        .takes(&[many(Kind::Text, "group")]),
     row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)").takes(&[one(Kind::Flag, "value")]),
     row("SSLAllowClientRenegotiation", HTTPS, "renegotiation by clients: 0 no, 1 secure, 2 any (0)")
         .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),
     row("CAlist", HTTPS, "authorities whose names clients are sent").takes(&[one(Kind::File, "file")]),
     row("VerifyList", HTTPS, "authorities that clients' certificates are verified against")
         .takes(&[one(Kind::File, "file")]),
-    row("CRLlist", HTTPS, "lists of revoked certificates").takes(&[one(Kind::File, "file")]),
+    row("VerifyList", BACKEND, "authorities that its certificate is verified against (the system's)")
+        .takes(&[one(Kind::File, "file")])
+        .repeat(Repeat::Many),
+    row("VerifyPeer", BACKEND, "verify its certificate (no)").takes(&[one(Kind::Flag, "value")]),
+    row("CRLlist", BOTH, "lists of revoked certificates").takes(&[one(Kind::File, "file")]),
+    row("StrictSNI", HTTPS, "refuse clients that ask for a name that no certificate has (no)")
+        .takes(&[one(Kind::Flag, "value")]),
+    row("HSTS", HTTPS, "tell browsers to come over HTTPS only, for so long")
+        .takes(&[one(Kind::Time { min: 0 }, "time"), any(HSTS_WORDS, "option")]),
     row("NoHTTPS11", HTTPS, "one request a connection: 0 no, 1 yes, 2 for old browsers (0)")
         .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),
     row("XSSLHeaders", HTTPS, "which X-SSL headers requests get")
         .takes(&[one(Kind::Number { min: 0, max: 3 }, "mode")])
         .instead("HeaderOption ssl"),
-    row("HTTPS", &[Scope::Backend], "speak TLS to this backend")
-        .takes(&[optional(Kind::File, "certificate")]),
-    row("ServerName", &[Scope::Backend], "name for SNI and for the Host header")
-        .takes(&[one(Kind::Text, "name")]),
+    row("HTTPS", BACKEND, "speak TLS to this backend").takes(&[optional(Kind::File, "certificate")]),
+    row("ServerName", BACKEND, "name for SNI and for the Host header").takes(&[one(Kind::Text, "name")]),
 ];

@@ -8,7 +8,7 @@ use super::pattern::Default;
 use super::rewrite::Rules;
 use super::tls;
 use crate::diag::Problem;
-use crate::model::{Listen, Listener, Originator, Protocol, RewriteLocation};
+use crate::model::{ClientCertificate, Listen, Listener, Originator, Protocol, RewriteLocation};
 use crate::source::Span;
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -47,6 +47,7 @@ impl Lowering<'_> {
         let mut pages = HashMap::new();
         let mut rules = Rules::default();
         self.enter(statement.block());
+        self.https = https.then(|| tls::Reading::of(statement));
         for inner in self.meant(statement.block()) {
             match inner.row.name {
                 "Service" => {
@@ -68,6 +69,11 @@ impl Lowering<'_> {
             }
         }
         self.leave();
+        if let (Some(tls), Some(reading)) = (&mut listener.tls, self.https.take())
+            && reading.asks_for_services()
+        {
+            tls.client = ClientCertificate::ForServices;
+        }
         let unspecified = Listen::Inet(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)));
         listener.listen = self.listen(statement, if https { 443 } else { 80 }).unwrap_or(unspecified);
         if https {

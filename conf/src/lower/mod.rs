@@ -5,6 +5,7 @@
 mod acl;
 mod address;
 mod backend;
+mod client_certificate;
 mod constant;
 mod control;
 mod expansion;
@@ -56,6 +57,7 @@ pub(crate) fn lower(
         names: names::Resolver::new(options),
         listening: Vec::new(),
         log_formats: log::Formats::new(tree),
+        https: None,
         ahead: Ahead::default(),
     };
     let config = lowering.config(tree);
@@ -81,6 +83,8 @@ struct Lowering<'a> {
     /// Where listeners listen, and the statement of each.
     listening: Vec<(Listen, Span)>,
     log_formats: log::Formats,
+    /// The `ListenHTTPS` that is being read.
+    https: Option<tls::Reading>,
     ahead: Ahead,
 }
 

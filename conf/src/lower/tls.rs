@@ -4,9 +4,10 @@ use super::Lowering;
 use crate::diag::Problem;
 use crate::grammar::Switch;
 use crate::model::{
-    Ciphers, ClientCertificate, ListenerTls, OneRequest, Renegotiation, ServerTls, TlsVersion,
+    Ciphers, ClientCertificate, ListenerTls, OneRequest, PeerName, Renegotiation, ServerTls, TlsVersion,
+    Verify,
 };
-use crate::source;
+use crate::source::{self, Span};
 use crate::tree::{Statement, Value};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,33 @@ const DEPTH: u8 = 9;
 /// What a listener has before its directives are read.
 pub(super) fn listener_default() -> ListenerTls {
     ListenerTls { depth: DEPTH, ..ListenerTls::default() }
+}
+
+/// What is known of a `ListenHTTPS` while its services are read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// Its own `ClientCert`.
+    own: Option<Span>,
+    /// A service looks for a certificate.
+    for_services: bool,
+}
+
+impl Reading {
+    pub(super) fn of(listener: &Statement) -> Reading {
+        let own = super::find(listener.block(), "ClientCert").map(|statement| statement.keyword);
+        Reading { own, for_services: false }
+    }
+
+    /// A service looks for a certificate; the listener's own `ClientCert` is in its way.
+    pub(super) fn ask_for_service(&mut self) -> Option<Span> {
+        self.for_services = true;
+        self.own
+    }
+
+    /// Clients have to be asked for the sake of services.
+    pub(super) fn asks_for_services(&self) -> bool {
+        self.for_services && self.own.is_none()
+    }
 }
 
 impl Lowering<'_> {
@@ -34,6 +62,10 @@ impl Lowering<'_> {
             }
             "Ciphers" => ciphers(statement, &mut tls.ciphers),
             "Disable" => tls.oldest = tls.oldest.max(Some(oldest(statement))),
+            "MinProto" => tls.oldest = tls.oldest.max(Some(least(statement))),
+            "Groups" => tls.groups = groups(statement),
+            "StrictSNI" => tls.strict_names = statement.flag(),
+            "HSTS" => tls.hsts = Some(transport_security(statement)),
             "SSLHonorCipherOrder" => tls.own_order = statement.flag(),
             "SSLAllowClientRenegotiation" => {
                 tls.renegotiation = match statement.number(0) {
@@ -70,12 +102,25 @@ impl Lowering<'_> {
         let mut server_name = None;
         let mut tls = ServerTls::default();
         let https = meant.iter().any(|statement| statement.row.name == "HTTPS");
+        let (mut verified, mut authorities, mut revoked) = (None, Vec::new(), None);
+        let mut needs_verification = None;
         for statement in meant {
             match statement.row.name {
                 "HTTPS" | "Cert" if statement.file(0).is_some() => tls.certificate = self.readable(statement),
                 "Ciphers" => ciphers(statement, &mut tls.ciphers),
                 "Disable" => tls.oldest = tls.oldest.max(Some(oldest(statement))),
+                "MinProto" => tls.oldest = tls.oldest.max(Some(least(statement))),
+                "Groups" => tls.groups = groups(statement),
                 "ServerName" => server_name = self.server_name(statement),
+                "VerifyPeer" => verified = statement.flag().then_some(*statement),
+                "VerifyList" => {
+                    authorities.extend(self.certificates(statement));
+                    needs_verification = Some(*statement);
+                }
+                "CRLlist" => {
+                    revoked = self.readable(statement);
+                    needs_verification = Some(*statement);
+                }
                 _ => continue,
             }
             if !https && statement.row.name != "ServerName" {
@@ -84,7 +129,34 @@ impl Lowering<'_> {
                 self.findings.push(problem.expected("HTTPS in this section"));
             }
         }
+        if let Some(statement) = verified {
+            let name = self.peer_name(statement, meant, server_name.as_deref());
+            tls.verify = name.map(|name| Box::new(Verify { name, authorities, revoked }));
+        } else if let Some(statement) = needs_verification {
+            // Half of what is needed must not look like the whole.
+            let text = format!("{} stands without VerifyPeer", statement.word);
+            let problem = Problem::error(statement.keyword, text);
+            self.findings.push(problem.expected("VerifyPeer yes in this section"));
+        }
         (https.then_some(tls), server_name)
+    }
+
+    /// Whom the certificate of a backend must be for.
+    fn peer_name(
+        &mut self,
+        verify: &Statement,
+        meant: &[&Statement],
+        server_name: Option<&str>,
+    ) -> Option<PeerName> {
+        let address = meant.iter().rfind(|statement| statement.row.name == "Address");
+        let name = server_name.or_else(|| address?.text(0))?;
+        if name.contains('/') {
+            let problem = Problem::error(verify.keyword, "there is no name that the certificate must be for");
+            self.findings.push(problem.expected("ServerName in this section"));
+            return None;
+        }
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        Some(bare.parse().map_or_else(|_| PeerName::Dns(name.to_owned()), PeerName::Ip))
     }
 
     fn server_name(&mut self, statement: &Statement) -> Option<String> {
@@ -144,6 +216,38 @@ fn ciphers(statement: &Statement, ciphers: &mut Ciphers) {
             Some(before) => format!("{before}:{text}"),
             None => text.clone(),
         });
+    }
+}
+
+/// `Groups`: several strings, and several names in each.
+fn groups(statement: &Statement) -> Option<String> {
+    let texts = statement.values.iter().filter_map(|given| match &given.value {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    Some(texts.collect::<Vec<_>>().join(":"))
+}
+
+/// The value of Strict-Transport-Security (RFC 6797 6.1).
+fn transport_security(statement: &Statement) -> String {
+    let mut value = format!("max-age={}", statement.time().as_secs());
+    let words: Vec<Option<usize>> = (1..statement.values.len()).map(|n| statement.word(n)).collect();
+    for (index, word) in ["includeSubDomains", "preload"].into_iter().enumerate() {
+        if words.contains(&Some(index)) {
+            value.push_str("; ");
+            value.push_str(word);
+        }
+    }
+    value
+}
+
+/// The version that `MinProto` names.
+fn least(statement: &Statement) -> TlsVersion {
+    match statement.word(0) {
+        Some(0) => TlsVersion::Tls10,
+        Some(1) => TlsVersion::Tls11,
+        Some(2) => TlsVersion::Tls12,
+        _ => TlsVersion::Tls13,
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Condition {
         /// Its place in [`super::Config::conditions`].
         index: usize,
     },
+    /// The client has this certificate: PEM without line ends. Only in services of HTTPS listeners.
+    ClientCertificate(String),
     /// The peer's address is in one of these networks.
     Acl(Vec<IpNet>),
     /// The address that the request came from first, as trusted proxies tell it, is in one of these networks.

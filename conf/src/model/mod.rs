@@ -25,4 +25,7 @@ pub use log::{
 pub use rewrite::{Branch, Operation, Rule};
 pub use service::{Service, ServiceName};
 pub use session::{Session, SessionKind};
-pub use tls::{Ciphers, ClientCertificate, ListenerTls, OneRequest, Renegotiation, ServerTls, TlsVersion};
+pub use tls::{
+    Ciphers, ClientCertificate, ListenerTls, OneRequest, PeerName, Renegotiation, ServerTls, TlsVersion,
+    Verify,
+};

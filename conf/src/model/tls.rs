@@ -1,5 +1,6 @@
 //! TLS, towards clients and towards backends.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// TLS of a listener.
@@ -13,8 +14,14 @@ pub struct ListenerTls {
     pub depth: u8,
     /// `Ciphers`.
     pub ciphers: Ciphers,
-    /// `Disable`: the oldest version that is spoken; `None` leaves it to the library.
+    /// `Disable` and `MinProto`: the oldest version that is spoken; `None` leaves it to the library.
     pub oldest: Option<TlsVersion>,
+    /// `Groups`, in OpenSSL's form; `None` leaves them to the library.
+    pub groups: Option<String>,
+    /// `StrictSNI`: a client that asks for a name that no certificate has is refused.
+    pub strict_names: bool,
+    /// `HSTS`: the value of Strict-Transport-Security in every response.
+    pub hsts: Option<String>,
     /// `SSLHonorCipherOrder`: our order of ciphers decides, not the client's.
     pub own_order: bool,
     /// `SSLAllowClientRenegotiation`.
@@ -29,15 +36,39 @@ pub struct ListenerTls {
     pub one_request: OneRequest,
 }
 
-/// TLS towards a backend, whose certificate is not verified.
+/// TLS towards a backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerTls {
     /// `Cert`: PEM file with our certificate and its key.
     pub certificate: Option<PathBuf>,
     /// `Ciphers`.
     pub ciphers: Ciphers,
-    /// `Disable`: the oldest version that is spoken; `None` leaves it to the library.
+    /// `Disable` and `MinProto`: the oldest version that is spoken; `None` leaves it to the library.
     pub oldest: Option<TlsVersion>,
+    /// `Groups`, in OpenSSL's form; `None` leaves them to the library.
+    pub groups: Option<String>,
+    /// `VerifyPeer`: how its certificate is verified; `None` takes any, as Pound does.
+    pub verify: Option<Box<Verify>>,
+}
+
+/// How the certificate of a backend is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// The name that it must be for: `ServerName`, or the `Address` as it is written.
+    pub name: PeerName,
+    /// `VerifyList`: files of authorities; empty means those of the system.
+    pub authorities: Vec<PathBuf>,
+    /// `CRLlist`: lists of revoked certificates.
+    pub revoked: Option<PathBuf>,
+}
+
+/// Whom a certificate must be for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerName {
+    /// A host name.
+    Dns(String),
+    /// An address.
+    Ip(IpAddr),
 }
 
 /// `Ciphers`, in OpenSSL's form.
@@ -74,6 +105,8 @@ pub enum ClientCertificate {
     Require,
     /// They are asked, and what they have is not verified.
     AskUnverified,
+    /// As `AskUnverified`, for the services that look for one certificate each; no backend is told of others.
+    ForServices,
 }
 
 /// `SSLAllowClientRenegotiation`.

@@ -225,6 +225,7 @@ fn condition(condition: &Condition) -> String {
         Condition::Method(text) => format!("method {}", pattern(text)),
         Condition::StringMatch { subject, pattern: text } => format!("text {subject:?} {}", pattern(text)),
         Condition::Eval { name, index } => format!("condition {index} {name:?}"),
+        Condition::ClientCertificate(pem) => format!("client certificate of {} letters", pem.len()),
         Condition::Acl(list) => format!("peer in [{}]", networks(list)),
         Condition::Forwarded(list) => format!("originator in [{}]", networks(list)),
     }

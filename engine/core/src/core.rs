@@ -75,6 +75,8 @@ pub(crate) struct Socket {
     pub(crate) receiving: Receiving,
     /// The peer has sent its last byte.
     pub(crate) eof: bool,
+    /// Nothing says that it was its last byte indeed.
+    pub(crate) truncated: bool,
     /// It is broken: nothing more will come, and nothing more can be sent.
     pub(crate) failed: bool,
     /// When it must be looked at, [`NEVER`] if not.
@@ -124,6 +126,7 @@ impl Socket {
             owed: 0,
             receiving,
             eof: false,
+            truncated: false,
             failed: false,
             due: NEVER,
             armed: NEVER,
@@ -250,7 +253,8 @@ impl<'p> Core<'p> {
                 socket.input.push(buf);
                 Cause::Bytes
             }
-            Event::Eof => {
+            Event::Eof | Event::Truncated => {
+                socket.truncated = matches!(event, Event::Truncated);
                 socket.eof = true;
                 socket.receiving = Receiving::Off;
                 Cause::Eof

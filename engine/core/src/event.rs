@@ -33,6 +33,8 @@ pub enum Event {
     Received(Buf),
     /// The peer has sent its last byte.
     Eof,
+    /// As `Eof`, but TLS does not say that it was the last byte (RFC 8446 6.1).
+    Truncated,
     /// So many bytes of what was sent have been taken by the kernel.
     Sent(u32),
     /// The socket is broken; nothing more can be received or sent.

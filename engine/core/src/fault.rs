@@ -1,5 +1,7 @@
 //! What can go wrong with a socket, and what follows from it.
 
+use std::borrow::Cow;
+
 /// How a socket failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -13,6 +15,10 @@ pub enum Fault {
     Unreachable,
     /// TLS could not be agreed on, or a record was not authentic.
     Handshake,
+    /// The certificate of a backend is not to be trusted, for this reason.
+    Untrusted(&'static str),
+    /// TLS was cut off: nothing says that what came is all that was to come (RFC 9112 9.8).
+    Truncated,
     /// This machine is out of descriptors, ports or memory: nobody else's fault.
     Resource,
     /// An error number with no name here; counted.
@@ -22,22 +28,26 @@ pub enum Fault {
 impl Fault {
     /// Words for a log line.
     #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
+    pub fn text(self) -> Cow<'static, str> {
+        let text = match self {
             Fault::Refused => "connection refused",
             Fault::TimedOut => "timed out",
             Fault::Reset => "connection reset",
             Fault::Unreachable => "unreachable",
             Fault::Handshake => "TLS failed",
             Fault::Resource => "out of local resources",
+            Fault::Untrusted(why) => return format!("its certificate is not trusted: {why}").into(),
+            Fault::Truncated => "TLS was cut off",
             Fault::Unexpected(_) => "unexpected error",
-        }
+        };
+        text.into()
     }
 
     /// A failed connect with this fault says something about the backend, not about us.
     #[must_use]
     pub fn blames_backend(self) -> bool {
-        // Pound takes a backend whose TLS fails for alive: the port answers.
+        // Pound takes a backend whose TLS fails for alive: the port answers. One with the wrong certificate is not the
+        // backend at all.
         !matches!(self, Fault::Resource | Fault::Handshake)
     }
 }

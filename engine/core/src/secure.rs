@@ -29,10 +29,10 @@ pub struct ClientCertificate {
 }
 
 impl Secure {
-    /// The X-SSL lines of a request: name and value.
-    pub(crate) fn lines(&self) -> Vec<(&[u8], &[u8])> {
+    /// The X-SSL lines of a request: name and value. `certificate`: those about the client's certificate as well.
+    pub(crate) fn lines(&self, certificate: bool) -> Vec<(&[u8], &[u8])> {
         let mut lines: Vec<(&str, &str)> = vec![("X-SSL-cipher", &self.cipher)];
-        if let Some(certificate) = &self.certificate {
+        if let Some(certificate) = self.certificate.as_ref().filter(|_| certificate) {
             lines.extend([
                 ("X-SSL-Subject", certificate.subject.as_str()),
                 ("X-SSL-Issuer", &certificate.issuer),

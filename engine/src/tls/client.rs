@@ -1,16 +1,21 @@
 //! What connections to backends need for handshakes.
 
-use super::{about, ffi, reason, set_ciphers, set_oldest};
+use super::{about, ffi, reason, set_ciphers, set_groups, set_oldest, set_revoked};
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslSession, SslSessionCacheMode,
     SslVerifyMode,
 };
-use ounce_conf::model::ServerTls;
+use openssl::x509::verify::X509CheckFlags;
+use ounce_conf::model::{PeerName, ServerTls, Verify};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// TLS to one backend. Its certificate is not verified, as in Pound: backends stand in networks of their owner's, mostly
-/// with certificates that nobody signed.
+/// The system's authorities in one file, beside OpenSSL's directory of them.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// TLS to one backend. Without `VerifyPeer` its certificate is not verified, as in Pound: backends stand in networks of
+/// their owner's, mostly with certificates that nobody signed.
 pub(crate) struct Dialer {
     context: SslContext,
     server_name: Option<String>,
@@ -25,7 +30,10 @@ impl Dialer {
     /// What is wrong, with the file it is about.
     pub(crate) fn build(tls: &ServerTls, server_name: Option<&str>) -> Result<Dialer, String> {
         let mut context = SslContextBuilder::new(SslMethod::tls_client()).map_err(|error| reason(&error))?;
-        context.set_verify(SslVerifyMode::NONE);
+        match &tls.verify {
+            Some(verify) => set_verify(&mut context, verify)?,
+            None => context.set_verify(SslVerifyMode::NONE),
+        }
         if let Some(file) = &tls.certificate {
             context.set_certificate_chain_file(file).map_err(|error| about(file, reason(&error)))?;
             context
@@ -34,6 +42,7 @@ impl Dialer {
         }
         set_oldest(&mut context, tls.oldest)?;
         set_ciphers(&mut context, &tls.ciphers)?;
+        set_groups(&mut context, tls.groups.as_deref())?;
         context.set_mode(
             SslMode::ENABLE_PARTIAL_WRITE | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::RELEASE_BUFFERS,
         );
@@ -43,7 +52,12 @@ impl Dialer {
         context.set_new_session_callback(move |_, session| {
             *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
         });
-        Ok(Dialer { context: context.build(), server_name: server_name.map(str::to_owned), session })
+        // Whose certificate is to be seen has to be asked for by name.
+        let asked = server_name.or(match tls.verify.as_ref().map(|verify| &verify.name) {
+            Some(PeerName::Dns(name)) => Some(name),
+            Some(PeerName::Ip(_)) | None => None,
+        });
+        Ok(Dialer { context: context.build(), server_name: asked.map(str::to_owned), session })
     }
 
     /// A connection that is about to begin.
@@ -57,6 +71,31 @@ impl Dialer {
         }
         Ok(ssl)
     }
+}
+
+/// `VerifyPeer` and the lists that go with it.
+fn set_verify(context: &mut SslContextBuilder, verify: &Verify) -> Result<(), String> {
+    context.set_verify(SslVerifyMode::PEER);
+    let param = context.verify_param_mut();
+    param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
+    let named = match &verify.name {
+        PeerName::Dns(name) => param.set_host(name),
+        PeerName::Ip(address) => param.set_ip(*address),
+    };
+    named.map_err(|error| reason(&error))?;
+    for file in &verify.authorities {
+        context.set_ca_file(file).map_err(|error| about(file, reason(&error)))?;
+    }
+    if verify.authorities.is_empty() {
+        // What is looked up when it is needed would be looked up in a jail.
+        let file = Path::new(SYSTEM_AUTHORITIES);
+        let set = if file.exists() { context.set_ca_file(file) } else { context.set_default_verify_paths() };
+        set.map_err(|error| format!("the system's authorities: {}", reason(&error)))?;
+    }
+    if let Some(file) = &verify.revoked {
+        set_revoked(context, file)?;
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for Dialer {

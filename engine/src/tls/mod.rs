@@ -8,16 +8,20 @@
 
 mod client;
 mod ffi;
+mod greeting;
 mod names;
 mod server;
 mod session;
 
 pub(crate) use client::Dialer;
+pub use greeting::{Greeter, Greeting, Progress};
 pub use server::{Certificates, TICKET_KEY_BYTES};
 pub(crate) use session::{Pulled, Session};
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslVersion};
+use openssl::ssl::{SslContextBuilder, SslFiletype, SslMethod, SslVersion};
+use openssl::x509::store::X509Lookup;
+use openssl::x509::verify::X509VerifyFlags;
 use ounce_conf::model::{BackendKind, Ciphers, Config, ListenerTls, TlsVersion};
 use ounce_core::{Plan, route};
 use std::fmt::Display;
@@ -86,7 +90,31 @@ fn set_oldest(context: &mut SslContextBuilder, oldest: Option<TlsVersion>) -> Re
         TlsVersion::Tls12 => SslVersion::TLS1_2,
         TlsVersion::Tls13 => SslVersion::TLS1_3,
     };
-    context.set_min_proto_version(Some(version)).map_err(|error| format!("Disable: {}", reason(&error)))
+    context.set_min_proto_version(Some(version)).map_err(|error| format!("MinProto: {}", reason(&error)))
+}
+
+/// Names each group that the library does not have, since the library itself does not.
+fn set_groups(context: &mut SslContextBuilder, groups: Option<&str>) -> Result<(), String> {
+    let Some(groups) = groups else { return Ok(()) };
+    // The context of its own takes each group alone; the list may be refused for other reasons.
+    let mut one = SslContextBuilder::new(SslMethod::tls()).map_err(|error| reason(&error))?;
+    let known = |group: &&str| !group.contains('\0') && one.set_groups_list(group).is_ok();
+    let (known, unknown): (Vec<&str>, Vec<&str>) = groups.split(':').partition(known);
+    if !unknown.is_empty() {
+        let library = openssl::version::version();
+        return Err(format!("Groups: {} is not known to {library}", unknown.join(", ")));
+    }
+    let set = context.set_groups_list(&known.join(":"));
+    set.map_err(|error| format!("Groups \"{groups}\": {}", reason(&error)))
+}
+
+/// Certificates on these lists are refused.
+fn set_revoked(context: &mut SslContextBuilder, file: &Path) -> Result<(), String> {
+    let store = context.cert_store_mut();
+    let lookup = store.add_lookup(X509Lookup::file()).map_err(|error| reason(&error))?;
+    lookup.load_crl_file(file, SslFiletype::PEM).map_err(|error| about(file, reason(&error)))?;
+    let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
+    store.set_flags(flags).map_err(|error| reason(&error))
 }
 
 fn set_ciphers(context: &mut SslContextBuilder, ciphers: &Ciphers) -> Result<(), String> {

@@ -1,12 +1,10 @@
 //! What a listener needs for handshakes: contexts, built from the configuration once per worker.
 
-use super::{about, ffi, names, reason, set_ciphers, set_oldest};
+use super::{about, ffi, names, reason, set_ciphers, set_groups, set_oldest, set_revoked};
 use openssl::ssl::{
-    AlpnError, NameType, SniError, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode,
+    AlpnError, NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode,
     SslOptions, SslVerifyMode, select_next_proto,
 };
-use openssl::x509::store::X509Lookup;
-use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name};
 use ounce_conf::model::{ClientCertificate, ListenerTls, Renegotiation};
 use std::path::Path;
@@ -51,8 +49,8 @@ impl Certificates {
             others.push(Named { names, context: context(tls, &files, ticket_keys)?.build() });
         }
         let mut default = context(tls, &first_files, ticket_keys)?;
-        if !others.is_empty() {
-            choose_by_name(&mut default, first_names, others);
+        if !others.is_empty() || tls.strict_names {
+            choose_by_name(&mut default, first_names, others, tls.strict_names);
         }
         Ok(Certificates { default: default.build() })
     }
@@ -87,10 +85,13 @@ fn context(
     }
     set_oldest(&mut context, tls.oldest)?;
     set_ciphers(&mut context, &tls.ciphers)?;
+    set_groups(&mut context, tls.groups.as_deref())?;
     context.set_options(options(tls));
     verification(tls, &mut context)?;
-    // A ticket is good in all contexts of a listener, whichever name it was made for.
-    context.set_session_id_context(b"ounce").map_err(|error| reason(&error))?;
+    // A session is good in all contexts of a listener, whichever name it was made for, and in no listener that asks
+    // clients for another proof of who they are: resuming a session proves nothing anew.
+    let proof = proof(tls)?;
+    context.set_session_id_context(&proof).map_err(|error| reason(&error))?;
     if !ffi::set_ticket_keys(&mut context, ticket_keys) {
         return Err("the ticket keys are refused".to_owned());
     }
@@ -121,6 +122,18 @@ fn options(tls: &ListenerTls) -> SslOptions {
     options
 }
 
+/// What stands for all that clients have to prove: the mode, and what is in the lists.
+fn proof(tls: &ListenerTls) -> Result<[u8; 32], String> {
+    let mut asked = vec![tls.client as u8, tls.depth];
+    if tls.client != ClientCertificate::No {
+        for file in tls.authorities.iter().chain(&tls.revoked) {
+            let bytes = std::fs::read(file).map_err(|error| about(file, error))?;
+            asked.extend_from_slice(&openssl::sha::sha256(&bytes));
+        }
+    }
+    Ok(openssl::sha::sha256(&asked))
+}
+
 /// `ClientCert` and the lists that go with it.
 fn verification(tls: &ListenerTls, context: &mut SslContextBuilder) -> Result<(), String> {
     match tls.client {
@@ -129,7 +142,9 @@ fn verification(tls: &ListenerTls, context: &mut SslContextBuilder) -> Result<()
         ClientCertificate::Require => {
             context.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         }
-        ClientCertificate::AskUnverified => context.set_verify_callback(SslVerifyMode::PEER, |_, _| true),
+        ClientCertificate::AskUnverified | ClientCertificate::ForServices => {
+            context.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+        }
     }
     context.set_verify_depth(u32::from(tls.depth));
     if let Some(file) = &tls.authority_names {
@@ -140,25 +155,27 @@ fn verification(tls: &ListenerTls, context: &mut SslContextBuilder) -> Result<()
         context.set_ca_file(file).map_err(|error| about(file, reason(&error)))?;
     }
     if let Some(file) = &tls.revoked {
-        let store = context.cert_store_mut();
-        let lookup = store.add_lookup(X509Lookup::file()).map_err(|error| reason(&error))?;
-        lookup.load_crl_file(file, SslFiletype::PEM).map_err(|error| about(file, reason(&error)))?;
-        let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
-        store.set_flags(flags).map_err(|error| reason(&error))?;
+        set_revoked(context, file)?;
     }
     Ok(())
 }
 
-/// The first context stays the default; another takes over when the client asks for one of its names.
-fn choose_by_name(context: &mut SslContextBuilder, own: Vec<String>, others: Vec<Named>) {
+/// The first context stays the default; another takes over when the client asks for one of its names. `strict`: a client
+/// that asks for a name that none has is refused (RFC 6066 3).
+fn choose_by_name(context: &mut SslContextBuilder, own: Vec<String>, others: Vec<Named>, strict: bool) {
     let others = Arc::new(others);
-    context.set_servername_callback(move |ssl, _| {
+    context.set_servername_callback(move |ssl, alert| {
         let Some(asked) = ssl.servername(NameType::HOST_NAME) else { return Ok(()) };
         let best = |names: &[String]| names.iter().filter_map(|name| names::fit(name, asked)).max();
         let ours = best(&own);
-        let chosen = others.iter().map(|named| (best(&named.names), named)).max_by_key(|(fit, _)| *fit);
-        // Of equals the first in the file counts; an unknown name gets the default.
-        let Some(named) = chosen.filter(|(fit, _)| *fit > ours).map(|(_, named)| named) else {
+        // Of equals the first in the file counts.
+        let fits = others.iter().map(|named| (best(&named.names), named)).rev();
+        let chosen = fits.max_by_key(|(fit, _)| *fit).filter(|(fit, _)| *fit > ours);
+        let Some((_, named)) = chosen else {
+            if strict && ours.is_none() {
+                *alert = SslAlert::UNRECOGNIZED_NAME;
+                return Err(SniError::ALERT_FATAL);
+            }
             return Ok(());
         };
         ssl.set_ssl_context(&named.context).map_err(|_| SniError::ALERT_FATAL)

@@ -4,6 +4,7 @@ use super::client::Dialer;
 use super::ffi;
 use super::server::Certificates;
 use openssl::ssl::{ErrorCode, Ssl, SslCipherRef, SslStream};
+use openssl::x509::X509VerifyResult;
 use ounce_core::Secure;
 use ounce_mem::{Buf, PAGE_BYTES, Pool};
 use std::collections::VecDeque;
@@ -17,8 +18,29 @@ struct Wire {
     output: VecDeque<Buf>,
     /// The peer has sent its last byte.
     ended: bool,
+    /// Ciphertext written for the peer's sake alone since the last of all was taken for sending.
+    unasked: usize,
+    /// What is written is for the peer's sake alone: alerts, tickets, keys that it wants changed.
+    reading: bool,
     pool: Pool,
 }
+
+/// How much of that a peer may cause without taking it. It can ask for new keys, or for another handshake that it is not
+/// given, as often as it likes.
+const UNASKED_MAX: usize = 256 * 1024;
+
+/// Plaintext of a record at the beginning: with its margins it fits into one packet, so that the client can use what
+/// came without waiting for the rest.
+const RECORD_SMALL: usize = 1369;
+
+/// Plaintext of a record later on, the most there can be.
+const RECORD_LARGE: usize = 16 * 1024;
+
+/// How much goes out in small records: about as much as a new connection may send before it hears from the other side.
+const SMALL_BYTES: usize = 40 * 1024;
+
+/// After so long a silence a connection is as good as new.
+const IDLE_US: u64 = 1_000_000;
 
 impl Read for Wire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -37,6 +59,9 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.reading {
+            self.unasked += bytes.len();
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.output.back().is_none_or(|last| last.room() == 0) {
@@ -68,6 +93,10 @@ pub(crate) enum Pulled {
     Nothing,
     /// The peer has sent its last byte.
     End,
+    /// No more will come, and nothing says that this was all.
+    Truncated,
+    /// The certificate of the backend is not to be trusted, for this reason; an alert may have to go out.
+    Untrusted(&'static str),
     /// The connection is of no use any more; an alert may have to go out.
     Failed,
 }
@@ -78,6 +107,10 @@ pub(crate) struct Session {
     established: bool,
     /// Nothing more is read: it ended or failed.
     over: bool,
+    /// Bytes that went out since the last silence, if records are to grow; not towards backends.
+    grown: Option<usize>,
+    /// When something went out last.
+    pushed_us: u64,
 }
 
 impl std::fmt::Debug for Session {
@@ -91,7 +124,8 @@ impl Session {
     pub(crate) fn accept(certificates: &Certificates, pool: &Pool) -> Option<Session> {
         let mut ssl = Ssl::new(certificates.context()).ok()?;
         ssl.set_accept_state();
-        Session::new(ssl, pool)
+        let session = Session::new(ssl, pool)?;
+        Some(Session { grown: Some(0), ..session })
     }
 
     /// Our side of a connection to a backend, which begins with [`Session::pull`]; `None` as above.
@@ -102,9 +136,16 @@ impl Session {
     }
 
     fn new(ssl: Ssl, pool: &Pool) -> Option<Session> {
-        let wire = Wire { input: VecDeque::new(), output: VecDeque::new(), ended: false, pool: pool.clone() };
+        let wire = Wire {
+            input: VecDeque::new(),
+            output: VecDeque::new(),
+            ended: false,
+            unasked: 0,
+            reading: false,
+            pool: pool.clone(),
+        };
         let stream = SslStream::new(ssl, wire).ok()?;
-        Some(Session { stream, established: false, over: false })
+        Some(Session { stream, established: false, over: false, grown: None, pushed_us: 0 })
     }
 
     pub(crate) fn is_established(&self) -> bool {
@@ -128,9 +169,17 @@ impl Session {
         if self.over {
             return Pulled::Nothing;
         }
-        if !self.established {
-            return self.handshake();
+        self.stream.get_mut().reading = true;
+        let pulled = if self.established { self.read() } else { self.handshake() };
+        let wire = self.stream.get_mut();
+        wire.reading = false;
+        if wire.unasked > UNASKED_MAX {
+            return self.stopped(ErrorCode::SSL);
         }
+        pulled
+    }
+
+    fn read(&mut self) -> Pulled {
         let pool = &self.stream.get_ref().pool;
         let mut plain = pool.take().unwrap_or_else(|| Buf::heap(PAGE_BYTES));
         match plain.fill(|room| self.stream.ssl_read(room)) {
@@ -155,9 +204,16 @@ impl Session {
         }
         self.over = true;
         self.stream.get_mut().input.clear();
-        // A connection that ends without close_notify is one that ends: HTTP says itself whether a message was whole.
-        let end = code == ErrorCode::ZERO_RETURN || (self.established && self.stream.get_ref().ended);
-        if end { Pulled::End } else { Pulled::Failed }
+        if code == ErrorCode::ZERO_RETURN {
+            return Pulled::End;
+        }
+        if self.established {
+            return if self.stream.get_ref().ended { Pulled::Truncated } else { Pulled::Failed };
+        }
+        match self.stream.ssl().verify_result() {
+            X509VerifyResult::OK => Pulled::Failed,
+            reason => Pulled::Untrusted(reason.error_string()),
+        }
     }
 
     /// What the backend is told about this connection (pound.md section 10).
@@ -184,10 +240,19 @@ impl Session {
     }
 
     /// Seals plaintext; false if the session is of no use any more.
-    pub(crate) fn push(&mut self, mut plain: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, mut plain: &[u8], now_us: u64) -> bool {
+        if now_us.saturating_sub(self.pushed_us) >= IDLE_US {
+            self.grown = self.grown.map(|_| 0);
+        }
+        self.pushed_us = now_us;
         while !plain.is_empty() {
-            match self.stream.ssl_write(plain) {
-                Ok(written) => plain = &plain[written..],
+            let small = self.grown.is_some_and(|grown| grown < SMALL_BYTES);
+            let record = &plain[..plain.len().min(if small { RECORD_SMALL } else { RECORD_LARGE })];
+            match self.stream.ssl_write(record) {
+                Ok(written) => {
+                    plain = &plain[written..];
+                    self.grown = self.grown.map(|grown| grown.saturating_add(written));
+                }
                 Err(_) => return false,
             }
         }
@@ -209,7 +274,12 @@ impl Session {
 
     /// Ciphertext that is to be sent next.
     pub(crate) fn output(&mut self) -> Option<Buf> {
-        self.stream.get_mut().output.pop_front()
+        let wire = self.stream.get_mut();
+        let next = wire.output.pop_front();
+        if next.is_none() {
+            wire.unasked = 0;
+        }
+        next
     }
 }
 

@@ -315,6 +315,7 @@ impl Supervisor {
                 let inheritance = Inheritance {
                     config: Arc::clone(&generation.config),
                     plan: Arc::clone(&generation.plan),
+                    greeters: Vec::new(),
                     segment: Arc::clone(segment),
                     owner,
                     generation: number,

@@ -1,4 +1,5 @@
-//! Probes of dead backends: a connection every `Alive` until one stands, then the backend lives again.
+//! Probes of dead backends: a connection every `Alive` until one stands, then the backend lives again. One whose
+//! certificate is verified has to show it as well, or it would die again with the next request.
 //!
 //! Workers mark a backend dead when a connection to it fails; nobody tells the warden. It looks at the table a few
 //! times a second, so a freshly dead backend is found, and so is one that was dead when this process was started.
@@ -7,12 +8,14 @@ use super::logsink::Sink;
 use crate::inheritance::Inheritance;
 use ounce_conf::model::Address;
 use ounce_core::route::plan::BackendKind;
+use ounce_engine::tls::{Greeter, Progress};
 use ounce_mem::{BackendId, Segment};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -29,6 +32,8 @@ struct Target {
     address: Place,
     /// `ConnTO`.
     limit: Duration,
+    /// What a handshake with it needs, by its place among the greeters; `None` asks for none.
+    greeter: Option<usize>,
     /// For people.
     name: String,
 }
@@ -63,8 +68,8 @@ pub(super) async fn run(of: Arc<Inheritance>, sink: Arc<Sink>) {
                 for (index, (target, watch)) in targets.iter().zip(&mut watches).enumerate() {
                     if is_due(&of.segment, target.row, watch, alive_ms) && probes.len() < PROBES_MAX {
                         watch.probing = true;
-                        let target = target.clone();
-                        probes.spawn(async move { (index, target.answers().await) });
+                        let (target, of) = (target.clone(), Arc::clone(&of));
+                        probes.spawn(async move { (index, target.answers(&of.greeters).await) });
                     }
                 }
             }
@@ -94,7 +99,7 @@ fn is_due(segment: &Segment, row: BackendId, watch: &mut Watch, alive_ms: u64) -
 fn targets(of: &Inheritance) -> Vec<Target> {
     let plan = &of.plan;
     let jail = of.config.global.root_jail.as_deref();
-    let target = |backend: &ounce_core::route::plan::BackendPlan| match &backend.kind {
+    let target = |(index, backend): (usize, &ounce_core::route::plan::BackendPlan)| match &backend.kind {
         BackendKind::Server { address, connect_ms, .. } => {
             let service = plan.service(backend.service);
             let name = match service.name.as_str() {
@@ -105,13 +110,14 @@ fn targets(of: &Inheritance) -> Vec<Target> {
                 row: BackendId(backend.row),
                 address: Place::new(address, jail),
                 limit: Duration::from_millis((*connect_ms).max(1)),
+                greeter: of.greeters.get(index).is_some_and(Option::is_some).then_some(index),
                 name,
             })
         }
         // What is answered here cannot die.
         BackendKind::Redirect(_) | BackendKind::Error { .. } | BackendKind::Success => None,
     };
-    plan.backends.iter().filter_map(target).collect()
+    plan.backends.iter().enumerate().filter_map(target).collect()
 }
 
 impl Place {
@@ -128,19 +134,36 @@ impl Place {
 }
 
 impl Target {
-    /// Whether a connection to it stands within its limit.
-    async fn answers(&self) -> bool {
+    /// Whether a connection to it stands within its limit, and is with the right backend.
+    async fn answers(&self, greeters: &[Option<Greeter>]) -> bool {
+        let greeter = self.greeter.and_then(|index| greeters.get(index)?.as_ref());
         let connect = async {
             match &self.address {
-                Place::Inet(address) => TcpStream::connect(address).await.map(drop),
-                Place::Unix(path) => UnixStream::connect(path).await.map(drop),
+                Place::Inet(address) => greet(TcpStream::connect(address).await?, greeter).await,
+                Place::Unix(path) => greet(UnixStream::connect(path).await?, greeter).await,
             }
         };
-        let connected: io::Result<()> = match tokio::time::timeout(self.limit, connect).await {
-            Ok(connected) => connected,
-            Err(_) => return false,
-        };
-        connected.is_ok()
+        matches!(tokio::time::timeout(self.limit, connect).await, Ok(Ok(())))
+    }
+}
+
+/// Shakes hands with a backend, if that is asked for.
+async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin, greeter: Option<&Greeter>) -> io::Result<()> {
+    let Some(greeter) = greeter else { return Ok(()) };
+    let mut greeting = greeter.greet().ok_or(io::ErrorKind::OutOfMemory)?;
+    let mut bytes = [0; 4096];
+    let mut progress = greeting.received(&[]);
+    loop {
+        stream.write_all(&greeting.output()).await?;
+        match progress {
+            Progress::Done => return Ok(()),
+            Progress::Failed => return Err(io::ErrorKind::InvalidData.into()),
+            Progress::Going => {}
+        }
+        match stream.read(&mut bytes).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => progress = greeting.received(&bytes[..read]),
+        }
     }
 }
 
@@ -170,7 +193,7 @@ mod tests {
 
     fn target(address: Place) -> Target {
         let (row, name) = (BackendId(0), "backend".to_owned());
-        Target { row, address, limit: Duration::from_secs(10), name }
+        Target { row, address, limit: Duration::from_secs(10), greeter: None, name }
     }
 
     /// It dies twice, and is found again each time without anybody telling.
@@ -217,16 +240,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app");
         let unix = target(Place::Unix(path.clone()));
-        assert!(!unix.answers().await);
+        assert!(!unix.answers(&[]).await);
         let server = UnixListener::bind(&path).unwrap();
-        assert!(unix.answers().await);
+        assert!(unix.answers(&[]).await);
         drop(server);
-        assert!(!unix.answers().await);
+        assert!(!unix.answers(&[]).await);
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = target(Place::Inet(server.local_addr().unwrap()));
-        assert!(tcp.answers().await);
+        assert!(tcp.answers(&[]).await);
         drop(server);
-        assert!(!tcp.answers().await);
+        assert!(!tcp.answers(&[]).await);
     }
 
     #[test]

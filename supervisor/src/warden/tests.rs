@@ -47,6 +47,7 @@ pub(super) fn inheritance(text: &str) -> Inheritance {
     segment.fleet().ready(worker);
     let owner = segment.fleet().begin(SLOT, 1);
     Inheritance {
+        greeters: Vec::new(),
         config: Arc::new(config),
         plan: Arc::new(plan),
         segment: Arc::new(segment),

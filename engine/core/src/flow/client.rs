@@ -84,6 +84,11 @@ impl Client {
             pinned: None,
         }
     }
+
+    /// Its certificate, PEM without line ends.
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        Some(self.secure.as_ref()?.certificate.as_ref()?.pem.as_str())
+    }
 }
 
 impl Core<'_> {

@@ -215,14 +215,24 @@ impl Exchange {
 
     /// The request as conditions, session keys and expansions see it.
     pub(crate) fn view(&self, peer: Peer) -> Request<'_> {
-        Request { head: &self.request, bytes: &self.head, peer, response: None, trust: None }
+        Request {
+            head: &self.request,
+            bytes: &self.head,
+            peer,
+            response: None,
+            trust: None,
+            certificate: None,
+        }
     }
 
     /// The same request as its backend saw it.
     pub(crate) fn sent_view<'a>(&'a self, sender: Sender<'a>) -> Request<'a> {
         match &self.draft {
             Some(draft) => draft.view(sender),
-            None => Request { trust: sender.trust, ..self.view(sender.peer) },
+            None => {
+                let Sender { peer, trust, certificate } = sender;
+                Request { trust, certificate, ..self.view(peer) }
+            }
         }
     }
 
@@ -434,10 +444,10 @@ impl Core<'_> {
                 if x.attempt().may_retry() && fault != Fault::TimedOut {
                     return self.retry(x, tick, fx);
                 }
-                self.fail(x, 503, fault.text(), tick, fx);
+                self.fail(x, 503, &fault.text(), tick, fx);
             }
             // Part of the response is out: the client must see that it is cut short.
-            _ => self.cut_short(x, fault.text(), tick, fx),
+            _ => self.cut_short(x, &fault.text(), tick, fx),
         }
     }
 

@@ -35,7 +35,7 @@ impl Core<'_> {
             Some(page) => reply::page(status, listener.methods, &page.header_lines, &page.body),
             None => reply::error(status, listener.methods),
         };
-        self.reply(x, &reply, tick, fx);
+        self.reply(x, reply, tick, fx);
     }
 
     pub(crate) fn reply_redirect(
@@ -47,15 +47,19 @@ impl Core<'_> {
     ) {
         let Some(peer) = self.client(x.client).map(|client| client.peer) else { return };
         match redirect::location(plan, &self.seen(x, peer), &x.captures) {
-            Ok(location) => self.reply(x, &reply::redirect(plan.code, &location, true), tick, fx),
+            Ok(location) => self.reply(x, reply::redirect(plan.code, &location, true), tick, fx),
             Err(error) => self.fail(x, 500, &error.to_string(), tick, fx),
         }
     }
 
     /// Every answer of our own ends the connection: a request that was refused may not end where it says, and Pound's
     /// users know their error pages to close.
-    fn reply(&mut self, x: &mut Exchange, reply: &Reply, tick: Tick, fx: &mut Effects) {
+    fn reply(&mut self, x: &mut Exchange, reply: Reply, tick: Tick, fx: &mut Effects) {
         debug_assert!(!x.answered);
+        let reply = match self.transport_security(x) {
+            Some(value) => reply.with_field(reply::STRICT_TRANSPORT_SECURITY, value.as_bytes()),
+            None => reply,
+        };
         if x.record.ended_by == EndedBy::Nobody {
             // Once the request is out, what is wrong is wrong with the response.
             let asked = matches!(x.step, Step::Ask | Step::Answer);
@@ -70,9 +74,14 @@ impl Core<'_> {
         self.end_reply(x, tick, fx);
     }
 
+    /// `HSTS` of the listener.
+    pub(crate) fn transport_security(&self, x: &Exchange) -> Option<&str> {
+        self.plan.listeners[x.listener as usize].tls.as_ref()?.hsts.as_deref()
+    }
+
     /// Answers 200 without a body.
     pub(crate) fn reply_success(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
-        self.reply(x, &reply::success(), tick, fx);
+        self.reply(x, reply::success(), tick, fx);
     }
 
     /// `RewriteErrors`: passes an error of the backend on with a page of the listener's for its body.

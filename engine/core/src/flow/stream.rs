@@ -26,6 +26,8 @@ pub(crate) struct Stream {
     pub(crate) max: u64,
     /// The sink gets chunks.
     pub(crate) rechunk: bool,
+    /// It goes through a tunnel: no message says where it ends.
+    pub(crate) tunnel: bool,
     /// Written and not yet given out, so that small body parts go with it: the head, at first.
     pub(crate) held: Option<Buf>,
     /// Something was given to the sink.
@@ -56,6 +58,7 @@ impl Stream {
             body,
             max: u64::MAX,
             rechunk,
+            tunnel: false,
             held: None,
             given: false,
             begun: false,

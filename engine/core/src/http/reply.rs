@@ -49,6 +49,9 @@ const fn text(status: u16) -> &'static str {
     }
 }
 
+/// The field that `HSTS` sets (RFC 6797 6.1).
+pub(crate) const STRICT_TRANSPORT_SECURITY: &[u8] = b"Strict-Transport-Security";
+
 /// A complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -64,6 +67,27 @@ impl Reply {
     #[must_use]
     pub fn bytes(&self, head_only: bool) -> &[u8] {
         if head_only { &self.bytes[..self.head] } else { &self.bytes }
+    }
+
+    /// The same answer with one field more, in place of any that has its name.
+    #[must_use]
+    pub(crate) fn with_field(self, name: &[u8], value: &[u8]) -> Reply {
+        let Reply { status, bytes, head } = self;
+        let mut changed = Vec::with_capacity(bytes.len() + name.len() + value.len() + 4);
+        let named = |line: &[u8]| {
+            line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+                && line.get(name.len()) == Some(&b':')
+        };
+        // The head ends with an empty line.
+        for line in bytes[..head - 2].split_inclusive(|byte| *byte == b'\n').filter(|line| !named(line)) {
+            changed.extend_from_slice(line);
+        }
+        let mut lines = Lines::new(&mut changed);
+        lines.line(name, value);
+        lines.close();
+        let end = changed.len();
+        changed.extend_from_slice(&bytes[head..]);
+        Reply { status, bytes: changed, head: end }
     }
 
     /// Bytes of the body.
@@ -255,6 +279,14 @@ mod tests {
     fn a_refused_method_learns_which_are_allowed() {
         let (_, text) = read(&error(405, 0));
         assert!(text.contains("\r\nAllow: GET, POST, HEAD\r\n"));
+    }
+
+    #[test]
+    fn a_field_that_is_added_is_the_only_one_of_its_name() {
+        let page = page(500, 0, &["strict-transport-security: max-age=1", "X-A: b"], b"oops");
+        let (_, text) = read(&page.with_field(STRICT_TRANSPORT_SECURITY, b"max-age=9"));
+        assert!(text.contains("X-A: b\r\n") && text.ends_with("max-age=9\r\n\r\noops"), "{text}");
+        assert!(!text.contains("max-age=1"), "{text}");
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn condition(condition: &Condition, out: &mut String) {
         Condition::StringMatch { subject, pattern: one } => pattern("text", subject, one, out),
         Condition::Eval { name, .. } => _ = write!(out, "eval {name:?}"),
         Condition::Acl(networks) => _ = write!(out, "acl{networks:?}"),
+        Condition::ClientCertificate(pem) => _ = write!(out, "certificate{pem}"),
         Condition::Forwarded(networks) => _ = write!(out, "forwarded{networks:?}"),
     }
 }

@@ -63,6 +63,8 @@ pub enum Matcher {
         /// What it says.
         condition: Arc<Matcher>,
     },
+    /// The client's certificate, PEM without line ends.
+    ClientCertificate(Box<str>),
     /// The peer's address.
     Acl(Acl),
     /// The address that the request came from first.
@@ -92,6 +94,7 @@ impl Matcher {
             Matcher::Forwarded(acl) => {
                 return request.originator().is_some_and(|address| acl.contains(address));
             }
+            Matcher::ClientCertificate(pem) => return request.certificate == Some(&**pem),
             leaf => return leaf.leaf(request, captures),
         };
         if !held && let Some(captures) = captures {
@@ -115,6 +118,7 @@ impl Matcher {
             | Matcher::Any(_)
             | Matcher::Not(_)
             | Matcher::Eval { .. }
+            | Matcher::ClientCertificate(_)
             | Matcher::Acl(_)
             | Matcher::Forwarded(_) => false,
         }

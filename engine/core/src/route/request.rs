@@ -19,6 +19,8 @@ pub struct Request<'a> {
     pub response: Option<(&'a Fields, &'a [u8])>,
     /// Whose word is taken about where it came from; nobody's where the peer is all that is known.
     pub trust: Option<Trust<'a>>,
+    /// The client's certificate, PEM without line ends.
+    pub certificate: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {

@@ -118,6 +118,8 @@ pub(crate) struct ResponseDraft<'r> {
 pub(crate) struct Sender<'a> {
     pub(crate) peer: Peer,
     pub(crate) trust: Option<Trust<'a>>,
+    /// Its certificate, PEM without line ends.
+    pub(crate) certificate: Option<&'a str>,
 }
 
 /// A message in the making.
@@ -137,8 +139,8 @@ pub(crate) trait Draft {
 
 impl Draft for RequestDraft {
     fn view<'a>(&'a self, sender: Sender<'a>) -> Request<'a> {
-        let Sender { peer, trust } = sender;
-        Request { head: &self.head, bytes: &self.bytes, peer, response: None, trust }
+        let Sender { peer, trust, certificate } = sender;
+        Request { head: &self.head, bytes: &self.bytes, peer, response: None, trust, certificate }
     }
 
     fn set_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), RewriteFault> {
@@ -191,6 +193,15 @@ impl Draft for ResponseDraft<'_> {
     /// Responses have none; the grammar keeps such operations out.
     fn set_target(&mut self, _: &[u8]) -> Result<(), RewriteFault> {
         Ok(())
+    }
+}
+
+impl ResponseDraft<'_> {
+    /// One field of this name in place of all of them.
+    pub(crate) fn replace_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), RewriteFault> {
+        let bytes = &self.bytes;
+        self.head.fields.retain(|field| !field.name.of(bytes).eq_ignore_ascii_case(name));
+        self.set_header(name, value)
     }
 }
 

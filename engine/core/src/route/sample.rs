@@ -51,7 +51,14 @@ impl Sample {
     }
 
     pub(crate) fn request(&self) -> Request<'_> {
-        Request { head: &self.head, bytes: &self.bytes, peer: self.peer, response: None, trust: None }
+        Request {
+            head: &self.head,
+            bytes: &self.bytes,
+            peer: self.peer,
+            response: None,
+            trust: None,
+            certificate: None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::flow::stream::{Body, Stream};
 use crate::http::combine;
 use crate::http::h1::parse::{self, ResponseRules};
 use crate::http::h1::write::{self, Edit, Line, ResponsePlan};
+use crate::http::reply::STRICT_TRANSPORT_SECURITY;
 use crate::http::{Framing, Known, Method, Version};
 use crate::limits;
 use crate::observe::record::EndedBy;
@@ -166,6 +167,8 @@ impl<'p> Core<'p> {
             x.up.body = Body::UntilEof;
             x.up.max = u64::MAX;
             x.down.body = Body::UntilEof;
+            x.up.tunnel = true;
+            x.down.tunnel = true;
             x.step(Step::Tunnel);
         } else {
             x.step(Step::Relay);
@@ -191,18 +194,26 @@ impl<'p> Core<'p> {
 
     fn write_head(&self, x: &Exchange, bytes: &[u8], plan: &ResponsePlan) -> Buf {
         let locations = self.locations(x, bytes);
+        let security = self.transport_security(x).filter(|_| !x.response.is_interim());
         let mut room =
             bytes.len() + ADDED_BYTES + locations.iter().map(|(_, value)| value.len()).sum::<usize>();
         loop {
             let mut out = chain::writable(&self.pool, room);
-            let written = if locations.is_empty() {
+            let written = if locations.is_empty() && security.is_none() {
                 write::response(&mut out, bytes, &x.response, plan, &mut write::keep, |_| {})
             } else {
                 let mut edit = |line: Line<'_>| {
+                    if security.is_some() && line.name.eq_ignore_ascii_case(STRICT_TRANSPORT_SECURITY) {
+                        return Edit::Drop;
+                    }
                     let value = locations.iter().find(|(known, _)| *known == line.known);
                     value.map_or(Edit::Keep, |(_, value)| Edit::Value(value))
                 };
-                write::response(&mut out, bytes, &x.response, plan, &mut edit, |_| {})
+                write::response(&mut out, bytes, &x.response, plan, &mut edit, |lines| {
+                    if let Some(value) = security {
+                        lines.field(STRICT_TRANSPORT_SECURITY, value.as_bytes());
+                    }
+                })
             };
             if written {
                 return out;

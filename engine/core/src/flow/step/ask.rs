@@ -12,7 +12,7 @@ use crate::observe::record::EndedBy;
 use crate::route::rewrite::RewriteFault;
 use crate::route::rules::Rewriter;
 use crate::route::{BackendKind, location};
-use ounce_conf::model::{Address, Protocol};
+use ounce_conf::model::{Address, ClientCertificate, Protocol};
 use ounce_mem::{Buf, Counter};
 
 /// What the canned lines of a request may take in all: generous, since too little only costs a second writing.
@@ -95,8 +95,15 @@ impl Core<'_> {
 
     /// The X-SSL lines of a request (HeaderOption `ssl`).
     pub(crate) fn secure_lines<'a>(&self, x: &Exchange, client: &'a Client) -> Vec<(&'a [u8], &'a [u8])> {
+        let listener = &self.plan.listeners[x.listener as usize];
         match &client.secure {
-            Some(secure) if self.plan.listeners[x.listener as usize].header_option.ssl => secure.lines(),
+            Some(secure) if listener.header_option.ssl => {
+                // A certificate that was asked for on behalf of some services is unverified, and none of the others'
+                // business.
+                let told =
+                    listener.tls.as_ref().is_some_and(|tls| tls.client != ClientCertificate::ForServices);
+                secure.lines(told)
+            }
             _ => Vec::new(),
         }
     }

@@ -31,7 +31,7 @@ impl Core<'_> {
         };
         let socket = Socket::new(Role::Upstream(upstream), Receiving::On);
         let Some(key) = self.sockets.try_insert(socket) else {
-            return self.fail(x, 503, Fault::Resource.text(), tick, fx);
+            return self.fail(x, 503, &Fault::Resource.text(), tick, fx);
         };
         x.moved_us = tick.mono_us;
         x.upstream = Some(key);
@@ -88,7 +88,7 @@ impl Core<'_> {
     pub(crate) fn link_failed(&mut self, x: &mut Exchange, fault: Fault, tick: Tick, fx: &mut Effects) {
         let Some(backend) = x.backend else { return };
         self.counters.add(Counter::BackendConnectFailures, 1);
-        self.problem(x, 503, fault.text(), fx);
+        self.problem(x, 503, &fault.text(), fx);
         if fault.blames_backend() && balance::connect_failed(self.plan, self.segment, backend, tick.mono_ms())
         {
             let name = &self.plan.backend(backend).name;

@@ -158,8 +158,14 @@ impl Core<'_> {
         let listener = &self.plan.listeners[x.listener as usize];
         x.last = x.request.must_close() || one_request(listener.one_request, &x.request, &x.head);
         if let Some(client) = self.client(x.client) {
-            let request =
-                Request { head: &x.request, bytes: &x.head, peer: client.peer, response: None, trust: None };
+            let request = Request {
+                head: &x.request,
+                bytes: &x.head,
+                peer: client.peer,
+                response: None,
+                trust: None,
+                certificate: None,
+            };
             x.record.request(&request, &listener.log_format);
             x.checked = true;
         }

@@ -134,7 +134,10 @@ impl Core<'_> {
                 }
             }
             if source.eof {
-                if !matches!(stream.body, Body::UntilEof) {
+                // RFC 9112 9.8: over TLS only close_notify says that a body without length is complete. What goes
+                // through a tunnel has ends of its own.
+                let cut = source.truncated && !stream.tunnel;
+                if cut || !matches!(stream.body, Body::UntilEof) {
                     self.flush(stream, to, fx);
                     return Pumped::Short;
                 }

@@ -3,11 +3,13 @@
 use crate::Peer;
 use crate::chain;
 use crate::core::Core;
+use crate::flow::client::Client;
 use crate::flow::exchange::Exchange;
 use crate::http::Known;
 use crate::http::edit;
 use crate::http::h1::write::{self, RequestPlan, ResponsePlan};
 use crate::http::head::ResponseHead;
+use crate::http::reply::STRICT_TRANSPORT_SECURITY;
 use crate::route::plan::ServicePlan;
 use crate::route::rewrite::{
     Draft, RequestDraft, ResponseDraft, RewriteFault, Rewriter, RulePlan, Sender, replace_all,
@@ -46,12 +48,14 @@ impl<'p> Core<'p> {
     pub(crate) fn sender(&self, x: &Exchange, peer: Peer) -> Sender<'_> {
         let plan = self.plan;
         let service = x.service.map(|service| plan.service(service));
-        Sender { peer, trust: plan.trust(&plan.listeners[x.listener as usize], service) }
+        let certificate = self.client(x.client).and_then(Client::certificate);
+        Sender { peer, trust: plan.trust(&plan.listeners[x.listener as usize], service), certificate }
     }
 
     /// The request as it came, for expansions and logs.
     pub(crate) fn seen<'a>(&'a self, x: &'a Exchange, peer: Peer) -> Request<'a> {
-        Request { trust: self.sender(x, peer).trust, ..x.view(peer) }
+        let Sender { trust, certificate, .. } = self.sender(x, peer);
+        Request { trust, certificate, ..x.view(peer) }
     }
 
     /// The head of a request for its backend, rules applied: those of the listener, then those of the service.
@@ -92,7 +96,7 @@ impl<'p> Core<'p> {
         if let Some(name) = self.server_name(x) {
             replace_all(&mut draft.bytes, &mut draft.head.fields, Known::Host, name)?;
         }
-        add_canned(&mut draft, x, &RequestPlan { ssl: &[], ..plan })?;
+        add_canned(&mut draft, x, &plan)?;
         let services: Vec<(Option<usize>, &ServicePlan)> = self.ruling(x, captures).collect();
         let mut rewriter = Rewriter { sender: self.sender(x, client.peer), captures };
         for rule in &listener.header_rules {
@@ -104,7 +108,7 @@ impl<'p> Core<'p> {
         }
         // The canned lines are in the draft already.
         let target = draft.head.target.of(&draft.bytes);
-        let plan = RequestPlan { target, forwarded: None, ..plan };
+        let plan = RequestPlan { target, forwarded: None, ssl: &[], ..plan };
         let head = self.write_whole(draft.bytes.len(), |out| {
             write::request(out, &draft.bytes, &draft.head, &plan, &mut write::keep, |_| {})
         });
@@ -134,7 +138,8 @@ impl<'p> Core<'p> {
             bytes: Vec::with_capacity(2 * bytes.len()),
             request: x.sent_view(sender),
         };
-        let change = Change { bytes, locations: &locations, page, rules: &rules };
+        let hsts = self.transport_security(x);
+        let change = Change { bytes, locations: &locations, page, hsts, rules: &rules };
         let outcome = change.apply(draft, Rewriter { sender, captures: &mut captures });
         x.captures = captures;
         let (head, bytes) = outcome?;
@@ -185,6 +190,8 @@ struct Change<'a> {
     bytes: &'a [u8],
     locations: &'a [(Known, Vec<u8>)],
     page: Option<&'a ErrorPage>,
+    /// `HSTS`: said before the rules have their turn, as all canned lines are.
+    hsts: Option<&'a str>,
     rules: &'a [(Option<usize>, &'a [RulePlan])],
 }
 
@@ -200,6 +207,9 @@ impl Change<'_> {
         }
         if let Some(page) = self.page {
             describe(page, &mut draft)?;
+        }
+        if let Some(hsts) = self.hsts {
+            draft.replace_header(STRICT_TRANSPORT_SECURITY, hsts.as_bytes())?;
         }
         for (mark, rules) in self.rules {
             rewriter.run_until(*mark, rules, &mut draft)?;

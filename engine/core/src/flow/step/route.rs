@@ -11,8 +11,14 @@ impl Core<'_> {
     pub(crate) fn route(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         x.step(Step::Route);
         let Some(client) = self.client(x.client) else { return };
-        let request =
-            Request { head: &x.request, bytes: &x.head, peer: client.peer, response: None, trust: None };
+        let request = Request {
+            head: &x.request,
+            bytes: &x.head,
+            peer: client.peer,
+            response: None,
+            trust: None,
+            certificate: client.certificate(),
+        };
         let services = self.segment.services();
         let disabled = |row: u32| services.disabled(ServiceId(row));
         x.service = route::select(self.plan, x.listener as usize, &request, &disabled, &mut x.captures);

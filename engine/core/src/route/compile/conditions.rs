@@ -16,6 +16,7 @@ impl Compiler<'_> {
             Condition::Any(any) => Matcher::Any(any.iter().map(|one| self.condition(shown, one)).collect()),
             Condition::Not(inner) => Matcher::Not(Box::new(self.condition(shown, inner))),
             Condition::Acl(networks) => Matcher::Acl(Acl::new(networks)),
+            Condition::ClientCertificate(pem) => Matcher::ClientCertificate(pem.as_str().into()),
             Condition::Forwarded(networks) => Matcher::Forwarded(Acl::new(networks)),
             // Conditions refer to those before them only, so this one is there.
             Condition::Eval { index, .. } => match self.conditions.get(*index) {
@@ -57,6 +58,7 @@ impl Compiler<'_> {
             | Condition::Any(_)
             | Condition::Not(_)
             | Condition::Eval { .. }
+            | Condition::ClientCertificate(_)
             | Condition::Acl(_)
             | Condition::Forwarded(_) => return None,
         })

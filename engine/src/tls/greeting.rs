@@ -1,0 +1,100 @@
+//! Handshakes without traffic, for whoever wants to know whether a backend is the one that it should be.
+
+use super::client::Dialer;
+use openssl::ssl::{ErrorCode, SslStream};
+use ounce_core::{Plan, route};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+
+/// What handshakes with one backend need.
+#[derive(Debug)]
+pub struct Greeter {
+    dialer: Dialer,
+}
+
+impl Greeter {
+    /// A greeter for each backend of the plan whose certificate is verified. Of others nothing would be learned that a
+    /// connection does not tell: workers take them for alive when their port answers.
+    ///
+    /// # Errors
+    /// What is wrong, with the file it is about.
+    pub fn build(plan: &Plan) -> Result<Vec<Option<Greeter>>, String> {
+        let greeter = |kind: &route::BackendKind| match kind {
+            route::BackendKind::Server { tls: Some(tls), server_name, .. } if tls.verify.is_some() => {
+                Dialer::build(tls, server_name.as_deref()).map(|dialer| Some(Greeter { dialer }))
+            }
+            _ => Ok(None),
+        };
+        plan.backends.iter().map(|backend| greeter(&backend.kind)).collect()
+    }
+
+    /// A handshake; `None` if OpenSSL has no memory for it.
+    #[must_use]
+    pub fn greet(&self) -> Option<Greeting> {
+        let mut ssl = self.dialer.connection().ok()?;
+        ssl.set_connect_state();
+        Some(Greeting { stream: SslStream::new(ssl, Wire::default()).ok()? })
+    }
+}
+
+/// Where OpenSSL reads and writes.
+#[derive(Default)]
+struct Wire {
+    input: VecDeque<u8>,
+    output: Vec<u8>,
+}
+
+impl Read for Wire {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { self.input.read(into) }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One handshake.
+pub struct Greeting {
+    stream: SslStream<Wire>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// More has to be exchanged.
+    Going,
+    /// The backend is who it should be.
+    Done,
+    /// It is not.
+    Failed,
+}
+
+impl Greeting {
+    /// Takes what the backend said: nothing, to begin with.
+    pub fn received(&mut self, bytes: &[u8]) -> Progress {
+        self.stream.get_mut().input.extend(bytes);
+        match self.stream.do_handshake() {
+            Ok(()) => Progress::Done,
+            Err(error) if error.code() == ErrorCode::WANT_READ => Progress::Going,
+            Err(_) => Progress::Failed,
+        }
+    }
+
+    /// What is to be sent next.
+    pub fn output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.stream.get_mut().output)
+    }
+}
+
+impl std::fmt::Debug for Greeting {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Greeting").finish_non_exhaustive()
+    }
+}
