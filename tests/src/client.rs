@@ -3,6 +3,7 @@
 use crate::answer::{self, Answer, Broken, Head, Length};
 use crate::barrier::DEADLINE;
 use crate::link::Link;
+use openssl::ssl::Ssl;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 
@@ -27,7 +28,25 @@ impl Client {
     /// # Errors
     /// What connect(2) reports.
     pub fn try_connect(address: SocketAddr) -> io::Result<Client> {
-        Ok(Client { link: Link::new(TcpStream::connect_timeout(&address, DEADLINE)?)? })
+        Ok(Client { link: Link::client(TcpStream::connect_timeout(&address, DEADLINE)?)? })
+    }
+
+    /// Connects, and sends bytes as they are whatever the wire of the test is.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    #[must_use]
+    pub fn raw(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("somebody who listens");
+        Client { link: Link::plain(stream).expect("a socket") }
+    }
+
+    /// Connects, and speaks TLS with this.
+    ///
+    /// # Errors
+    /// What connect(2) reports.
+    pub fn tls(address: SocketAddr, ssl: Ssl) -> io::Result<Client> {
+        Ok(Client { link: Link::tls(TcpStream::connect_timeout(&address, DEADLINE)?, ssl)? })
     }
 
     /// The connection, for what this type does not offer.
@@ -115,7 +134,7 @@ impl Client {
     ///
     /// # Panics
     /// When the connection is broken.
-    pub fn end(&self) {
+    pub fn end(&mut self) {
         self.link.end().expect("a connection");
     }
 

@@ -7,6 +7,7 @@
 //! - ports are reserved from the kernel and stay reserved until the test ends ([`port::Port`]);
 //! - nothing sleeps: a test waits for an event, and no wait is longer than [`barrier::DEADLINE`];
 //! - only processes that a test started are ended, each by its number ([`process::Running`]);
+//! - what is spoken is HTTP, or HTTP over TLS on both sides where the environment says so ([`wire`]);
 //! - a tool that is missing fails the test that needs it ([`tool`]).
 
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ pub mod answer;
 pub mod barrier;
 pub mod client;
 pub mod crowd;
+pub mod hand;
 pub mod link;
 pub mod origin;
 pub mod papers;
@@ -25,4 +27,5 @@ pub mod proxy;
 pub mod script;
 pub mod targets;
 pub mod tool;
+pub mod wire;
 pub mod wrk;

@@ -2,15 +2,28 @@
 
 use crate::answer::{self, Broken, Fields, Head, Length};
 use crate::barrier::DEADLINE;
+use crate::wire;
 use nix::sys::socket::{setsockopt, sockopt};
+use openssl::ssl::{ErrorCode, Ssl, SslStream};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 /// One end.
 #[derive(Debug)]
 pub struct Link {
-    stream: TcpStream,
+    socket: Socket,
     received: Vec<u8>,
+    /// The close is to be a reset.
+    torn: bool,
+    /// Why the handshake failed, if it did while something was to be sent: reading tells, as it does without TLS.
+    unsaid: Option<Broken>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Plain(TcpStream),
+    /// The handshake comes with the first bytes that are sent or read.
+    Tls(SslStream<TcpStream>),
 }
 
 impl Link {
@@ -18,17 +31,44 @@ impl Link {
     ///
     /// # Errors
     /// When the socket is broken.
-    pub fn new(stream: TcpStream) -> io::Result<Link> {
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Link { stream, received: Vec::new() })
+    pub fn plain(stream: TcpStream) -> io::Result<Link> {
+        prepare(&stream)?;
+        Ok(Link { socket: Socket::Plain(stream), received: Vec::new(), torn: false, unsaid: None })
+    }
+
+    /// As [`Link::plain`], and speaks TLS on it.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub fn tls(stream: TcpStream, ssl: Ssl) -> io::Result<Link> {
+        prepare(&stream)?;
+        let stream = SslStream::new(ssl, stream)?;
+        Ok(Link { socket: Socket::Tls(stream), received: Vec::new(), torn: false, unsaid: None })
+    }
+
+    /// The client's side of a connection, as the wire of this test is.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub fn client(stream: TcpStream) -> io::Result<Link> {
+        if wire::is_tls() { Link::tls(stream, wire::client()) } else { Link::plain(stream) }
+    }
+
+    /// The server's side of one.
+    ///
+    /// # Errors
+    /// When the socket is broken.
+    pub fn server(stream: TcpStream) -> io::Result<Link> {
+        if wire::is_tls() { Link::tls(stream, wire::server()) } else { Link::plain(stream) }
     }
 
     /// The socket.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        match &self.socket {
+            Socket::Plain(stream) => stream,
+            Socket::Tls(stream) => stream.get_ref(),
+        }
     }
 
     /// Sends these bytes.
@@ -36,7 +76,18 @@ impl Link {
     /// # Errors
     /// What send(2) reports.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        match &mut self.socket {
+            Socket::Plain(stream) => stream.write_all(bytes),
+            Socket::Tls(stream) => {
+                if !stream.ssl().is_init_finished()
+                    && let Err(error) = stream.do_handshake()
+                {
+                    self.unsaid = Some(told(&error, true));
+                    return Ok(());
+                }
+                stream.write_all(bytes)
+            }
+        }
     }
 
     /// Reads one head.
@@ -139,6 +190,17 @@ impl Link {
         Ok(())
     }
 
+    /// Reads whatever comes next.
+    ///
+    /// # Errors
+    /// Why nothing comes.
+    pub fn read_any(&mut self) -> Result<Vec<u8>, Broken> {
+        if self.received.is_empty() {
+            self.read_more()?;
+        }
+        Ok(std::mem::take(&mut self.received))
+    }
+
     /// Reads to the end of the connection.
     ///
     /// # Errors
@@ -157,13 +219,33 @@ impl Link {
     ///
     /// # Errors
     /// When the connection is broken.
-    pub fn end(&self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
+    pub fn end(&mut self) -> io::Result<()> {
+        match &mut self.socket {
+            Socket::Plain(stream) => stream.shutdown(Shutdown::Write),
+            // TLS says it by itself (RFC 8446 6.1); the socket's end is for those who have said nothing at all.
+            Socket::Tls(stream) => match stream.shutdown() {
+                Ok(_) => Ok(()),
+                Err(_) => stream.get_ref().shutdown(Shutdown::Write),
+            },
+        }
     }
 
     /// Resets the connection, unless somebody else holds the socket too.
-    pub fn reset(self) {
-        reset(&self.stream);
+    pub fn reset(mut self) {
+        self.tear();
+    }
+
+    /// Makes the close of the connection a reset.
+    pub fn tear(&mut self) {
+        self.torn = true;
+        let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        // A socket that is broken already is closed in its own way.
+        let _ = setsockopt(self.stream(), sockopt::Linger, &at_once);
+    }
+
+    /// The close of the connection says nothing: with TLS, it looks like one that was cut.
+    pub fn cut(&mut self) {
+        self.torn = true;
     }
 
     fn read_line(&mut self) -> Result<Vec<u8>, Broken> {
@@ -190,26 +272,106 @@ impl Link {
 
     fn read_more(&mut self) -> Result<(), Broken> {
         let mut piece = [0; 16 * 1024];
-        match self.stream.read(&mut piece) {
-            Ok(0) if self.received.is_empty() => Err(Broken::Closed),
+        let begun = !self.received.is_empty();
+        match self.read_some(&mut piece) {
+            Ok(0) if !begun => Err(Broken::Closed),
             Ok(0) => Err(Broken::Cut),
             Ok(count) => {
                 self.received.extend_from_slice(&piece[..count]);
                 Ok(())
             }
-            Err(error) => match error.kind() {
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Err(Broken::Reset),
-                ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(Broken::Silence),
-                ErrorKind::Interrupted => Ok(()),
-                _ => Err(Broken::Other(error.to_string())),
+            Err(broken) => Err(broken),
+        }
+    }
+
+    fn read_some(&mut self, piece: &mut [u8]) -> Result<usize, Broken> {
+        if let Some(broken) = &self.unsaid {
+            return Err(broken.clone());
+        }
+        match &mut self.socket {
+            Socket::Plain(stream) => loop {
+                match stream.read(piece) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    other => return other.map_err(|error| named(&error)),
+                }
             },
+            Socket::Tls(stream) => {
+                let fresh = !stream.ssl().is_init_finished();
+                match stream.ssl_read(piece) {
+                    Ok(count) => Ok(count),
+                    Err(error) if error.code() == ErrorCode::ZERO_RETURN => Ok(0),
+                    Err(error) => Err(told(&error, fresh)),
+                }
+            }
         }
     }
 }
 
-/// Makes the close of this socket, which comes when its last owner drops it, a reset.
-pub fn reset(stream: &TcpStream) {
-    let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-    // A socket that is broken already is closed in its own way.
-    let _ = setsockopt(stream, sockopt::Linger, &at_once);
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Socket::Tls(stream) = &mut self.socket
+            && !self.torn
+        {
+            // Nobody waits for a peer that takes nothing.
+            let _ = stream.get_ref().set_nonblocking(true);
+            let _ = stream.shutdown();
+        }
+    }
+}
+
+/// For libraries that speak for themselves.
+impl Read for Link {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.received.is_empty() {
+            let taken = self.received.len().min(into.len());
+            into[..taken].copy_from_slice(&self.received[..taken]);
+            self.received.drain(..taken);
+            return Ok(taken);
+        }
+        self.read_some(into).map_err(|broken| io::Error::other(broken.to_string()))
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_write_timeout(Some(DEADLINE))
+}
+
+fn named(error: &io::Error) -> Broken {
+    match error.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Broken::Reset,
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Broken::Silence,
+        _ => Broken::Other(error.to_string()),
+    }
+}
+
+/// What TLS tells of a connection: one that ends without its word is broken, in the middle of a handshake it is closed.
+fn told(error: &openssl::ssl::Error, in_handshake: bool) -> Broken {
+    let unexpected = |stack: &openssl::error::ErrorStack| {
+        stack.errors().iter().any(|error| error.reason().is_some_and(|text| text.contains("unexpected eof")))
+    };
+    let ended = match error.code() {
+        ErrorCode::SYSCALL => error.io_error().is_none(),
+        ErrorCode::SSL => error.ssl_error().is_some_and(unexpected),
+        ErrorCode::WANT_READ | ErrorCode::WANT_WRITE => return Broken::Silence,
+        _ => false,
+    };
+    match (ended, error.io_error()) {
+        (true, _) if in_handshake => Broken::Closed,
+        (true, _) => Broken::Reset,
+        (false, Some(error)) => named(error),
+        (false, None) => Broken::Other(error.to_string()),
+    }
 }

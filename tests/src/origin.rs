@@ -2,7 +2,7 @@
 
 use crate::answer::{self, Broken, Fields, Head, Length};
 use crate::barrier::Journal;
-use crate::link::{Link, reset};
+use crate::link::Link;
 use crate::port::Port;
 use nix::sys::socket::{Shutdown as Half, shutdown};
 use std::collections::HashMap;
@@ -189,7 +189,7 @@ fn accept(shared: &Arc<Shared>) {
         shared.open.lock().unwrap_or_else(PoisonError::into_inner).insert(number, copy);
         let shared = Arc::clone(shared);
         thread::spawn(move || {
-            let served = Link::new(stream).map_err(|_| ()).and_then(|link| serve(&shared, number, link));
+            let served = Link::server(stream).map_err(|_| ()).and_then(|link| serve(&shared, number, link));
             let copy = shared.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
             // A connection is closed with its last owner, and this must not be the journal of a test.
             drop(copy);
@@ -298,7 +298,7 @@ impl Exchange<'_> {
 
     /// The connection is reset after this request.
     pub fn reset(&mut self) {
-        reset(self.link.stream());
+        self.link.tear();
         self.close();
     }
 }

@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::port::Port;
 use crate::process::{self, Running};
 use crate::program;
+use crate::wire;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs::{self, Permissions};
@@ -140,7 +141,8 @@ impl Setup {
     pub fn write(&self) -> PathBuf {
         let globals: String =
             self.globals.iter().map(|(directive, value)| format!("{directive} {value}\n")).collect();
-        let text = format!("{globals}{}", self.text)
+        fs::write(self.folder.path().join("wire.pem"), wire::pem()).expect("a file in the test's directory");
+        let text = format!("{globals}{}", wire::listeners(&self.text))
             .replace("{port}", &self.port.number().to_string())
             .replace("{folder}", &self.folder.path().to_string_lossy());
         let path = self.folder.path().join("ounce.cfg");
@@ -193,10 +195,11 @@ pub fn service(addresses: &[SocketAddr]) -> String {
     format!("Service\n{backends}End\n")
 }
 
-/// A backend, with this inside.
+/// A backend that is what the wire of the test is, with this inside.
 #[must_use]
 pub fn backend(address: SocketAddr, inside: &str) -> String {
-    format!("BackEnd\nAddress {}\nPort {}\n{inside}\nEnd\n", address.ip(), address.port())
+    let wire = wire::backend();
+    format!("BackEnd\nAddress {}\nPort {}\n{wire}{inside}\nEnd\n", address.ip(), address.port())
 }
 
 /// The running program. It ends with this value, and a panic of any of its processes fails the test then.

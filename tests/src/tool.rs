@@ -4,6 +4,7 @@
 use crate::barrier::until;
 use crate::port::Port;
 use crate::process::Running;
+use crate::wire;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpStream;
@@ -47,7 +48,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// nginx as one process that serves what is below `root` (1.1, keep-alive). `inside` goes into its `server` block,
+    /// nginx as one process that serves what is below `root` (1.1, keep-alive), as the wire of the test is. `inside` goes into its `server` block,
     /// and its own files go to `folder`.
     ///
     /// # Panics
@@ -56,6 +57,12 @@ impl Server {
     pub fn nginx(folder: &Path, root: &Path, inside: &str) -> Server {
         let port = Port::reserve();
         let folder = folder.to_str().expect("a path that is text");
+        let pem = format!("{folder}/wire.pem");
+        fs::write(&pem, wire::pem()).expect("a file in the test's directory");
+        let tls = match wire::is_tls() {
+            true => format!(" ssl; ssl_certificate {pem}; ssl_certificate_key {pem}"),
+            false => String::new(),
+        };
         let config = format!(
             "daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.error warn;\n\
              worker_rlimit_nofile 8192;\n\
@@ -64,8 +71,9 @@ impl Server {
              client_body_temp_path {folder}/nginx.body; proxy_temp_path {folder}/nginx.proxy;\n  \
              fastcgi_temp_path {folder}/nginx.fastcgi; uwsgi_temp_path {folder}/nginx.uwsgi;\n  \
              scgi_temp_path {folder}/nginx.scgi;\n  \
-             server {{ listen {address}; root {root};\n{inside}\n  }}\n}}\n",
+             server {{ listen {address}{tls}; root {root};\n{inside}\n  }}\n}}\n",
             address = port.address(),
+            tls = tls,
             root = root.display(),
         );
         let file = format!("{folder}/nginx.conf");

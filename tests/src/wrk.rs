@@ -2,7 +2,7 @@
 
 use crate::barrier::until;
 use crate::process::Running;
-use crate::tool;
+use crate::{tool, wire};
 use nix::sys::signal::Signal;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -51,10 +51,19 @@ impl Wrk {
     /// When it is not installed.
     #[must_use]
     pub fn start_for(address: SocketAddr, seconds: u32, arguments: &[&str]) -> Wrk {
+        Wrk::start_with(wire::scheme(), address, seconds, arguments)
+    }
+
+    /// Starts it for so many seconds, over `http` or `https`.
+    ///
+    /// # Panics
+    /// When it is not installed.
+    #[must_use]
+    pub fn start_with(scheme: &str, address: SocketAddr, seconds: u32, arguments: &[&str]) -> Wrk {
         let child = Command::new(tool::path("wrk"))
             .args(["--duration", &format!("{seconds}s"), "--timeout", "20s"])
             .args(arguments)
-            .arg(format!("http://{address}/"))
+            .arg(format!("{scheme}://{address}/"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -6,6 +6,7 @@ use ounce_tests::barrier::until;
 use ounce_tests::origin::{Origin, named_answer};
 use ounce_tests::process;
 use ounce_tests::proxy::{Proxy, Setup, backend, service};
+use ounce_tests::wire;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -220,9 +221,10 @@ fn sessions_of_a_dead_backend_move_and_a_revived_one_serves_again() {
 fn emergency_backends_serve_while_no_regular_one_does() {
     let (regular, emergency) = (Origin::named("regular"), Origin::named("emergency"));
     let text = format!(
-        "Service\n{}Emergency\nAddress 127.0.0.1\nPort {}\nEnd\nEnd\n",
+        "Service\n{}Emergency\nAddress 127.0.0.1\nPort {}\n{}End\nEnd\n",
         backend(regular.address(), ""),
-        emergency.address().port()
+        emergency.address().port(),
+        wire::backend()
     );
     let proxy = Setup::new().listener(&text).start();
     for _ in 0..10 {

@@ -4,6 +4,7 @@ use ounce_tests::client::Client;
 use ounce_tests::origin::Origin;
 use ounce_tests::proxy::{Proxy, Setup, backend};
 use ounce_tests::script::{Act, play, say};
+use ounce_tests::wire;
 
 /// Sizes around every boundary that buffers have, and some beyond where bodies go another way.
 const SIZES: [usize; 12] =
@@ -344,10 +345,10 @@ fn the_origin_learns_who_asked_and_where() {
     let received = origin.received().wait_len("two requests", 2);
     let of = |at: usize, name| received[at].fields.all(name).collect::<Vec<_>>();
     assert_eq!(of(0, "X-Forwarded-For"), ["127.0.0.1"]);
-    assert_eq!(of(0, "X-Forwarded-Proto"), ["http"]);
+    assert_eq!(of(0, "X-Forwarded-Proto"), [wire::scheme()]);
     assert_eq!(of(0, "X-Forwarded-Port"), [port.as_str()]);
     assert_eq!(of(1, "X-Forwarded-For"), ["192.0.2.1, 127.0.0.1"]);
-    assert_eq!(of(1, "X-Forwarded-Proto"), ["http"]);
+    assert_eq!(of(1, "X-Forwarded-Proto"), [wire::scheme()]);
     assert_eq!(of(1, "X-Forwarded-Port"), [port.as_str()]);
     assert_eq!(of(1, "X-SSL-Subject"), Vec::<&str>::new());
 }

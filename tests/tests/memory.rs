@@ -6,8 +6,7 @@ use ounce_tests::barrier::{Gate, until, until_within};
 use ounce_tests::origin::Origin;
 use ounce_tests::process;
 use ounce_tests::proxy::{Proxy, Setup};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use ounce_tests::wire;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,8 +31,12 @@ fn resident(proxy: &Proxy) -> u64 {
 }
 
 fn assert_flat(proxy: &Proxy, when: &str) {
+    assert_below(proxy, RESIDENT_MAX, when);
+}
+
+fn assert_below(proxy: &Proxy, most: u64, when: &str) {
     let resident = resident(proxy);
-    assert!(resident < RESIDENT_MAX, "{} MiB {when}", resident >> 20);
+    assert!(resident < most, "{} MiB {when}", resident >> 20);
 }
 
 /// Waits until a count stands still: nobody takes any more.
@@ -59,15 +62,14 @@ fn source(bytes: u64, chunked: bool) -> (Origin, Arc<AtomicU64>) {
     };
     let origin = Origin::start(move |exchange| {
         exchange.send(head.as_bytes())?;
-        let mut stream = exchange.link().stream();
         for _ in 0..bytes >> 20 {
             for part in frame.chunks(64 << 10) {
-                stream.write_all(part)?;
+                exchange.send(part)?;
                 counted.fetch_add(part.len() as u64, Ordering::Relaxed);
             }
         }
         if chunked {
-            stream.write_all(b"0\r\n\r\n")?;
+            exchange.send(b"0\r\n\r\n")?;
         }
         Ok(())
     });
@@ -124,18 +126,18 @@ fn a_long_upload_to_a_slow_origin_takes_no_memory() {
     });
     let proxy =
         Setup::new().global("Client", "600").global("TimeOut", "600").backends(&[origin.address()]).start();
-    let client = TcpStream::connect(proxy.address()).expect("a proxy that listens");
+    let mut client = proxy.client();
     let sent = Arc::new(AtomicU64::new(0));
     let writer = std::thread::spawn({
-        let (sent, mut client) = (Arc::clone(&sent), client.try_clone().expect("a socket"));
+        let sent = Arc::clone(&sent);
         move || {
-            let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", size());
-            client.write_all(head.as_bytes()).expect("a head sent");
+            client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", size()));
             let piece = vec![b'x'; 64 << 10];
             while sent.load(Ordering::Relaxed) < size() {
-                client.write_all(&piece).expect("more of the body sent");
+                client.send(&piece);
                 sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
+            client
         }
     });
     origin.received().wait_len("the head", 1);
@@ -152,15 +154,8 @@ fn a_long_upload_to_a_slow_origin_takes_no_memory() {
         sampled = sent.load(Ordering::Relaxed);
         assert_flat(&proxy, "while the body passed");
     }
-    writer.join().expect("a body sent");
-    let mut answer = String::new();
-    let mut client = client;
-    while !answer.ends_with("\r\n\r\n") {
-        let mut byte = [0];
-        client.read_exact(&mut byte).expect("an answer");
-        answer.push(char::from(byte[0]));
-    }
-    assert!(answer.contains(&format!("X-Got: {}\r\n", size())), "{answer}");
+    let mut client = writer.join().expect("a body sent");
+    assert_eq!(client.answer().fields.get("X-Got"), Some(size().to_string().as_str()));
     assert_flat(&proxy, "after the body");
 }
 
@@ -185,7 +180,10 @@ fn many_stalled_readers_share_what_memory_there_is() {
         })
         .collect();
     wait_stalled(&sent);
-    assert_flat(&proxy, "with many readers that stand still");
+    // With TLS no splice leaves in the kernel what a reader does not take: for each of them a worker has what one
+    // receive brings in before it can be stopped.
+    let burst = if wire::is_tls() { READERS as u64 * (640 << 10) } else { 0 };
+    assert_below(&proxy, RESIDENT_MAX + burst, "with many readers that stand still");
     // A client that reads is served all the same, and so is one of them that wakes.
     let before = Instant::now();
     let answer = proxy.client().ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -197,10 +195,11 @@ fn many_stalled_readers_share_what_memory_there_is() {
     assert!(before.elapsed() < SERVED_WITHIN, "one that wakes: {:?}", before.elapsed());
 }
 
-/// Item 7: what an idle connection costs a worker of its own memory.
+/// Item 7: what an idle connection costs a worker of its own memory, and with TLS what OpenSSL keeps for it.
 #[test]
 fn an_idle_connection_costs_less_than_two_kibibytes() {
     const CONNECTIONS: usize = 2000;
+    let limit = if wire::is_tls() { 24 << 10 } else { 2 << 10 };
     let origin = Origin::named("a");
     let proxy =
         Setup::new().global("Workers", "1").global("Client", "600").backends(&[origin.address()]).start();
@@ -218,5 +217,5 @@ fn an_idle_connection_costs_less_than_two_kibibytes() {
     }
     let grown = process::memory(worker).expect("a worker").private.saturating_sub(before);
     let each = grown / CONNECTIONS as u64;
-    assert!(each < 2048, "{each} bytes");
+    assert!(each < limit, "{each} bytes");
 }

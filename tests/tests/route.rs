@@ -5,6 +5,7 @@ use ounce_tests::answer::Answer;
 use ounce_tests::origin::Origin;
 use ounce_tests::proxy::{Proxy, Setup, backend};
 use ounce_tests::script::{play, say};
+use ounce_tests::wire;
 use std::io::IoSlice;
 use std::os::fd::AsRawFd;
 
@@ -233,14 +234,15 @@ fn locations_that_name_us_or_the_backend_are_rewritten_and_foreign_ones_never() 
         exchange.answer(302, &[("Location", &location)], b"")
     });
     let own = origin.address().to_string();
+    let (scheme, other) = if wire::is_tls() { ("https", "http") } else { ("http", "https") };
     let rows = [
-        (1, format!("http://{own}/x?y"), "http://example.org/x?y".to_owned()),
-        (1, "https://example.org/x".into(), "http://example.org/x".into()),
+        (1, format!("{scheme}://{own}/x?y"), format!("{scheme}://example.org/x?y")),
+        (1, format!("{other}://example.org/x"), format!("{scheme}://example.org/x")),
         (1, "http://foreign.test/x".into(), "http://foreign.test/x".into()),
         (1, "/relative".into(), "/relative".into()),
-        (2, format!("http://{own}/x"), "http://example.org/x".into()),
-        (2, "https://example.org/x".into(), "https://example.org/x".into()),
-        (0, format!("http://{own}/x"), format!("http://{own}/x")),
+        (2, format!("{scheme}://{own}/x"), format!("{scheme}://example.org/x")),
+        (2, format!("{other}://example.org/x"), format!("{other}://example.org/x")),
+        (0, format!("{scheme}://{own}/x"), format!("{scheme}://{own}/x")),
     ];
     for (mode, location, wanted) in rows {
         let inside = format!("RewriteLocation {mode}\nService\n{}End\n", backend(origin.address(), ""));
@@ -257,7 +259,10 @@ fn a_destination_is_rewritten_to_the_backend() {
     let request = "MOVE /a HTTP/1.1\r\nHost: example.org\r\nDestination: http://example.org/b?c\r\n\r\n";
     assert_eq!(proxy.client().ask(request).status, 200);
     let sent = origin.received().wait_len("a request", 1).remove(0);
-    assert_eq!(sent.fields.get("Destination"), Some(format!("http://{}/b?c", origin.address()).as_str()));
+    assert_eq!(
+        sent.fields.get("Destination"),
+        Some(format!("{}://{}/b?c", wire::scheme(), origin.address()).as_str())
+    );
 }
 
 #[test]
@@ -280,7 +285,12 @@ fn a_backend_may_be_a_unix_socket_and_so_may_a_listener() {
     });
     let output = ounce_tests::tool::run(
         "curl",
-        ["-sS", "--unix-socket", &proxy.folder().join("front").to_string_lossy(), "http://a/x"],
+        [
+            "-sSk",
+            "--unix-socket",
+            &proxy.folder().join("front").to_string_lossy(),
+            &format!("{}://a/x", wire::scheme()),
+        ],
     );
     assert_eq!(String::from_utf8_lossy(&output.stdout), "unix", "{output:?}");
     let request = origin.join().expect("an origin");
@@ -297,7 +307,8 @@ fn included_files_are_part_of_the_configuration() {
     std::fs::write(
         folder.join("a.cfg"),
         format!(
-            "ListenHTTP\nAddress 127.0.0.1\nPort {port}\nInclude \"{}\"\nEnd\n",
+            "{}Address 127.0.0.1\nPort {port}\nInclude \"{}\"\nEnd\n",
+            wire::listeners("ListenHTTP\n").replace("{folder}", &setup.folder().to_string_lossy()),
             folder.join("service.inc").display()
         ),
     )

@@ -2,6 +2,7 @@
 
 use ounce_tests::answer::Broken;
 use ounce_tests::barrier::Gate;
+use ounce_tests::link::Link;
 use ounce_tests::origin::Origin;
 use ounce_tests::port::Port;
 use ounce_tests::proxy::{Proxy, Setup};
@@ -22,7 +23,8 @@ fn echo_server() -> Port {
     std::thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
             std::thread::spawn(move || {
-                let Ok(mut socket) = tungstenite::accept(stream) else { return };
+                let Ok(link) = Link::server(stream) else { return };
+                let Ok(mut socket) = tungstenite::accept(link) else { return };
                 while let Ok(message) = socket.read() {
                     if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
                         return;
@@ -34,11 +36,11 @@ fn echo_server() -> Port {
     port
 }
 
-fn connect(proxy: &Proxy) -> WebSocket<TcpStream> {
+fn connect(proxy: &Proxy) -> WebSocket<Link> {
     let stream = TcpStream::connect(proxy.address()).expect("a proxy that listens");
-    stream.set_read_timeout(Some(ounce_tests::barrier::DEADLINE)).expect("a socket");
-    let (socket, answer) = tungstenite::client(format!("ws://{}/chat", proxy.address()), stream)
-        .expect("an upgraded connection");
+    let link = Link::client(stream).expect("a socket");
+    let (socket, answer) =
+        tungstenite::client(format!("ws://{}/chat", proxy.address()), link).expect("an upgraded connection");
     assert_eq!(answer.status(), 101);
     socket
 }
@@ -78,7 +80,7 @@ fn a_close_reaches_the_other_side_and_comes_back() {
 fn many_upgraded_connections_live_side_by_side() {
     let server = echo_server();
     let proxy = Proxy::before(&[server.address()]);
-    let mut sockets: Vec<WebSocket<TcpStream>> = (0..50).map(|_| connect(&proxy)).collect();
+    let mut sockets: Vec<WebSocket<Link>> = (0..50).map(|_| connect(&proxy)).collect();
     for round in 0..5 {
         for (number, socket) in sockets.iter_mut().enumerate() {
             socket.send(Message::text(format!("{round} {number}"))).expect("a message sent");

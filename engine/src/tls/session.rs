@@ -3,6 +3,7 @@
 use super::client::Dialer;
 use super::ffi;
 use super::server::Certificates;
+use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslCipherRef, SslStream};
 use openssl::x509::X509VerifyResult;
 use ounce_core::Secure;
@@ -194,7 +195,13 @@ impl Session {
                 self.established = true;
                 Pulled::Established(Box::new(self.describe()))
             }
-            Err(error) => self.stopped(error.code()),
+            Err(error) => {
+                let wire = self.stream.get_mut();
+                if is_plain_http(&error) && wire.output.is_empty() {
+                    wire.output.push_back(Buf::heap_from(PLAIN_HTTP));
+                }
+                self.stopped(error.code())
+            }
         }
     }
 
@@ -281,6 +288,16 @@ impl Session {
         }
         next
     }
+}
+
+/// What a client is told that speaks HTTP where TLS is spoken, in the language that it understands.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 25\r\n\
+    Connection: close\r\n\r\nThis port speaks HTTPS.\r\n";
+
+/// OpenSSL knows the beginnings of usual requests.
+fn is_plain_http(error: &openssl::ssl::Error) -> bool {
+    let reasons = error.ssl_error().map(ErrorStack::errors).unwrap_or_default();
+    reasons.iter().any(|error| error.reason() == Some("http request"))
 }
 
 /// The serial number in decimal digits, however long.
