@@ -12,12 +12,15 @@
 //! 3. What the core was told is true: an event is reported once, in order, and not after the socket's close.
 //! 4. Between two turns of the loop every socket has an operation in flight or an armed deadline.
 //!
+//! What would stall the loop is done by helper threads: see [`crew`].
+//!
 //! The worker is generic over [`ounce_sys::ring::Ring`]: the same code runs on io_uring, on epoll and on the simulated
 //! network of the tests.
 
 mod accept;
 mod apply;
 mod complete;
+pub mod crew;
 pub mod heritage;
 pub mod logout;
 pub mod orders;

@@ -18,6 +18,8 @@ pub(crate) mod op {
     pub(crate) const SINK: u8 = 6;
     /// Wait for an order of the supervisor.
     pub(crate) const ORDERS: u8 = 7;
+    /// Wait for an answer of helper threads; the slot says of which ones.
+    pub(crate) const CREW: u8 = 8;
 }
 
 /// Whether the ring receives for a socket.

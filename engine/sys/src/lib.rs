@@ -14,6 +14,7 @@
 //! 4. Nothing here knows HTTP or the configuration.
 #![allow(unsafe_code)]
 
+pub mod bell;
 mod buffers;
 pub mod clock;
 pub mod epoll;

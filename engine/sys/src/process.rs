@@ -155,7 +155,7 @@ pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
 }
 
-/// Lets this process run on one CPU only.
+/// Lets the calling thread, and with it those that it starts, run on one CPU only.
 ///
 /// # Errors
 /// What sched_setaffinity(2) reports, EINVAL for a CPU that is not there or not allowed.
@@ -163,7 +163,7 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     allow_cpus(&[cpu])
 }
 
-/// Lets this process run on these CPUs only.
+/// Lets the calling thread, and with it those that it starts, run on these CPUs only.
 ///
 /// # Errors
 /// What sched_setaffinity(2) reports, EINVAL for a CPU that is not there or not allowed.
@@ -173,6 +173,15 @@ pub fn allow_cpus(cpus: &[usize]) -> io::Result<()> {
         set.set(*cpu)?;
     }
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Lets the calling thread stand back by so many steps of nice(2) when others want its CPU.
+///
+/// # Errors
+/// What setpriority(2) reports, EACCES for a step that only root may take.
+pub fn give_way(steps: u8) -> io::Result<()> {
+    // SAFETY: no memory is passed. On Linux 0 names the calling thread, not its process.
+    crate::socket::check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(steps)) }).map(drop)
 }
 
 /// Closes every descriptor but 0, 1, 2 and these.

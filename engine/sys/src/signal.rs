@@ -27,6 +27,18 @@ pub fn forget_parent() -> io::Result<()> {
     Ok(())
 }
 
+/// Does something with all signals blocked: a thread that is started in it never runs a handler, nor is it one that a
+/// signal to the process may end up with.
+///
+/// # Errors
+/// What sigprocmask(2) reports.
+pub fn blocked<T>(act: impl FnOnce() -> T) -> io::Result<T> {
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let done = act();
+    before.thread_set_mask()?;
+    Ok(done)
+}
+
 fn set(signal: Signal, handler: SigHandler) -> io::Result<()> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: the handlers set here are SIG_IGN and SIG_DFL only: no code of ours runs in a handler.

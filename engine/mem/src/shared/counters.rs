@@ -81,6 +81,8 @@ counters! {
     TlsHandshakes Counter "ounce_tls_handshakes_total" "TLS handshakes completed with clients."
     TlsResumptions Counter "ounce_tls_resumptions_total" "TLS handshakes that resumed an earlier session."
     TlsFailures Counter "ounce_tls_failures_total" "TLS handshakes with clients that failed."
+    CrewJobs Counter "ounce_crew_jobs_total" "Jobs given to helper threads: slow password hashes and signatures."
+    CrewJobsRefused Counter "ounce_crew_jobs_refused_total" "Jobs that helper threads did not take because too many waited."
     StaleCompletions Counter "ounce_stale_completions_total" "Completions whose slot had another tenant by then."
     IdleEvents Counter "ounce_idle_events_total" "Events that changed nothing."
     PoolExhausted Counter "ounce_pool_exhausted_total" "Times that no page of the buffer pool was free."
