@@ -20,7 +20,7 @@ const DEPENDENCIES: [(&str, &[&str]); 9] = [
     ("ctl", &["ounce-conf"]),
     ("supervisor", &["ounce-conf", "ounce-core", "ounce-ctl", "ounce-engine", "ounce-mem", "ounce-sys"]),
     ("tests", &["ounce-conf", "ounce-core"]),
-    ("perf", &["ounce-tests"]),
+    ("perf", &["ounce-conf", "ounce-core", "ounce-tests"]),
 ];
 
 struct File {

@@ -84,7 +84,7 @@ pub struct Pattern {
 }
 
 /// How a pattern is compared with its subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The whole subject.
     Exact,
@@ -99,7 +99,7 @@ pub enum Kind {
 }
 
 /// The language of a regular expression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flavour {
     /// POSIX extended (regcomp(3) with REG_EXTENDED).
     Posix,

@@ -4,8 +4,8 @@ mod conditions;
 mod rules;
 
 use super::expand::Template;
-use super::hosts::HostIndex;
 use super::identity::Identities;
+use super::index::Services;
 use super::matcher::Matcher;
 use super::pattern::Groups;
 use super::plan::{
@@ -98,10 +98,10 @@ impl Compiler<'_> {
         plan.trusts = plan.proxies.has_trusted()
             || plan.listeners.iter().any(|listener| listener.proxies.has_trusted())
             || plan.services.iter().any(|service| service.proxies.has_trusted());
-        for (listener, mut services) in self.plan.listeners.iter_mut().zip(own) {
-            services.extend_from_slice(&global);
-            listener.services = services.iter().map(|&(ix, _)| ix).collect();
-            listener.hosts = HostIndex::build(&services);
+        let global = Arc::new(Services::new(&global, &config.conditions));
+        for (listener, services) in self.plan.listeners.iter_mut().zip(own) {
+            listener.own = Services::new(&services, &config.conditions);
+            listener.global = Arc::clone(&global);
         }
     }
 
@@ -151,9 +151,9 @@ impl Compiler<'_> {
             proxies: Proxies::new(&listener.originator),
             log_format: Format::compile(&listener.log_format),
             locus: listener.locus.clone(),
-            services: Vec::new(),
+            own: Services::default(),
+            global: Arc::default(),
             captures,
-            hosts: None,
         });
         let scope = listener.label.clone().unwrap_or(identity);
         let mut services = Vec::with_capacity(listener.services.len());
@@ -336,7 +336,7 @@ mod tests {
         ];
         let plan = plan(&config(listeners, vec![service(Some("d"), Vec::new(), backends())]));
         let names = |listener: usize| -> Vec<&str> {
-            plan.listeners[listener].services.iter().map(|&ix| plan.service(ix).name.as_str()).collect()
+            plan.listeners[listener].services().map(|ix| plan.service(ix).name.as_str()).collect()
         };
         assert_eq!(names(0), ["a", "b", "d"]);
         assert_eq!(names(1), ["c", "d"]);

@@ -6,6 +6,7 @@
 
 use super::pattern::{self, Groups, Pattern, Slots};
 use super::request::Request;
+use super::shape;
 use ounce_conf::model::Pattern as Written;
 use regex_automata::meta;
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
@@ -15,7 +16,7 @@ use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, 
 pub struct LinePattern {
     /// For a single line.
     line: Pattern,
-    /// For the block of all lines; patterns that are no regular expressions have none.
+    /// For the block of all lines.
     block: Option<Box<meta::Regex>>,
 }
 
@@ -26,7 +27,7 @@ impl LinePattern {
     /// As [`pattern::check`].
     pub(crate) fn compile(written: &Written, groups: Groups) -> Result<LinePattern, String> {
         let line = Pattern::compile(written, groups)?;
-        let block = match pattern::parse(written)?.as_ref().and_then(confined) {
+        let block = match confined(&shape::parse(written)?.expression()) {
             Some(hir) => Some(Box::new(pattern::build_meta(&hir)?)),
             None => None,
         };
@@ -35,9 +36,9 @@ impl LinePattern {
 
     /// Whether some line of the request matches.
     pub fn is_match(&self, request: &Request<'_>) -> bool {
-        match (&self.block, lines_block(request)) {
+        match (&self.block, block(request)) {
             (Some(block), Some(lines)) => block.is_match(lines),
-            _ => lines(request).any(|line| self.line.is_match(line)),
+            _ => each(request).any(|line| self.line.is_match(line)),
         }
     }
 
@@ -51,12 +52,12 @@ impl LinePattern {
         if !self.is_match(request) {
             return None;
         }
-        lines(request).find(|line| self.line.find(line, slots))
+        each(request).find(|line| self.line.find(line, slots))
     }
 }
 
 /// Each line as the client sent it, without the white space and the line end behind it.
-fn lines<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn each<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
     let (bytes, fields) = request.message();
     fields.iter().map(move |field| {
         // An empty value may have its span anywhere: the line then ends after the colon.
@@ -68,7 +69,7 @@ fn lines<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
 /// All lines together, from the first name to the end of the last value. `None` if there are none, or if the
 /// bytes between them are more than line ends: white space behind a value is no part of its line, and fields that
 /// were changed lie elsewhere.
-fn lines_block<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+pub(super) fn block<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let (bytes, fields) = request.message();
     if fields.is_scattered() || !fields.iter().all(|field| field.is_plain(bytes)) {
         return None;
@@ -81,7 +82,7 @@ fn lines_block<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
 
 /// The same expression, confined to one line of a block. Whether it matches needs no groups. `None` for what
 /// has no such form: characters beyond ASCII as a class, which a flag inside a Perl pattern can ask for.
-fn confined(hir: &Hir) -> Option<Hir> {
+pub(super) fn confined(hir: &Hir) -> Option<Hir> {
     Some(match hir.kind() {
         HirKind::Empty => Hir::empty(),
         HirKind::Literal(literal) if literal.0.iter().any(|byte| matches!(byte, b'\r' | b'\n')) => {
@@ -118,7 +119,7 @@ mod tests {
     fn check(written: &Written, sample: &Sample) -> bool {
         let compiled = LinePattern::compile(written, Groups::Wanted).expect("a good pattern");
         let request = sample.request();
-        let by_line = lines(&request).any(|line| compiled.line.is_match(line));
+        let by_line = each(&request).any(|line| compiled.line.is_match(line));
         assert_eq!(compiled.is_match(&request), by_line, "{}", written.text);
         assert_eq!(compiled.find(&request, &mut Slots::new()).is_some(), by_line, "{}", written.text);
         by_line

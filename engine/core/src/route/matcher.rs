@@ -223,11 +223,7 @@ pub fn select(
 ) -> Option<ServiceIx> {
     captures.clear();
     let listener = plan.listeners.get(listener)?;
-    let candidates = match &listener.hosts {
-        Some(hosts) => hosts.candidates(request.host()),
-        None => &listener.services,
-    };
-    candidates.iter().copied().find(|&ix| {
+    let mut takes = |ix: ServiceIx| {
         let service = plan.service(ix);
         let record = if service.captures || listener.captures { Some(&mut *captures) } else { None };
         if disabled(service.row) {
@@ -249,7 +245,8 @@ pub fn select(
             captures.passed.push((ix, captures.mark()));
         }
         held && !service.fall_through
-    })
+    };
+    listener.own.first(request, &mut takes).or_else(|| listener.global.first(request, &mut takes))
 }
 
 #[cfg(test)]

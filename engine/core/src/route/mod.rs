@@ -8,8 +8,8 @@ pub mod acl;
 pub mod captures;
 pub mod compile;
 pub mod expand;
-mod hosts;
 mod identity;
+mod index;
 pub mod lines;
 pub mod location;
 pub mod matcher;
@@ -22,6 +22,7 @@ pub mod rewrite;
 pub(crate) mod rules;
 #[cfg(test)]
 pub(crate) mod sample;
+mod shape;
 pub(crate) mod trust;
 
 pub use captures::Captures;

@@ -3,7 +3,7 @@
 //! Whether a pattern matches is answered without allocation. Where it matched is found only for callers
 //! that keep back-references; POSIX patterns then report the leftmost-longest match as regexec(3) does.
 
-use super::posix;
+use super::shape::{self, Shape, Text};
 use memchr::memmem;
 use ounce_conf::model::{Flavour, Kind, Pattern as Written};
 use regex_automata::hybrid::dfa;
@@ -13,7 +13,7 @@ use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Anchored, Input, MatchKind, meta};
 use regex_syntax::ast::{self, Ast};
 use regex_syntax::hir::translate::TranslatorBuilder;
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, Look};
+use regex_syntax::hir::{Hir, Look};
 use std::borrow::Cow;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -45,9 +45,9 @@ pub struct Pattern {
 
 #[derive(Debug)]
 enum Form {
-    Exact { text: Box<[u8]>, ignore_case: bool },
-    Prefix { text: Box<[u8]>, ignore_case: bool },
-    Suffix { text: Box<[u8]>, ignore_case: bool },
+    Exact(Text),
+    Prefix(Text),
+    Suffix(Text),
     Contain(Box<memmem::Finder<'static>>),
     Regex(Box<Regex>),
 }
@@ -91,18 +91,14 @@ impl Pattern {
     /// # Errors
     /// As [`check`].
     pub(crate) fn compile(written: &Written, groups: Groups) -> Result<Pattern, String> {
-        let text: Box<[u8]> = written.text.as_bytes().into();
-        let ignore_case = written.ignore_case;
-        let form = match (parse(written)?, written.kind) {
-            (Some(hir), kind) => {
-                let longest = groups == Groups::Wanted && kind == Kind::Regex(Flavour::Posix);
+        let form = match shape::parse(written)? {
+            Shape::Exact(text) => Form::Exact(text),
+            Shape::Prefix(text) => Form::Prefix(text),
+            Shape::Suffix(text) => Form::Suffix(text),
+            Shape::Contain(text) => Form::Contain(Box::new(memmem::Finder::new(&text).into_owned())),
+            Shape::Regex(hir) => {
+                let longest = groups == Groups::Wanted && written.kind == Kind::Regex(Flavour::Posix);
                 Form::Regex(Box::new(Regex::build(&hir, longest)?))
-            }
-            (None, Kind::Exact) => Form::Exact { text, ignore_case },
-            (None, Kind::Prefix) => Form::Prefix { text, ignore_case },
-            (None, Kind::Suffix) => Form::Suffix { text, ignore_case },
-            (None, Kind::Contain | Kind::Regex(_)) => {
-                Form::Contain(Box::new(memmem::Finder::new(&text).into_owned()))
             }
         };
         let tag = written.tag.as_deref().unwrap_or_default().as_bytes().into();
@@ -151,34 +147,19 @@ impl Pattern {
     fn literal_span(&self, subject: &[u8]) -> Option<(usize, usize)> {
         let length = subject.len();
         match &self.form {
-            Form::Exact { text, ignore_case } => same(subject, text, *ignore_case).then_some((0, length)),
-            Form::Prefix { text, ignore_case } => {
-                let head = subject.get(..text.len())?;
-                same(head, text, *ignore_case).then_some((0, text.len()))
+            Form::Exact(text) => text.is(subject).then_some((0, length)),
+            Form::Prefix(text) => {
+                let end = text.bytes.len();
+                text.is(subject.get(..end)?).then_some((0, end))
             }
-            Form::Suffix { text, ignore_case } => {
-                let start = length.checked_sub(text.len())?;
-                same(&subject[start..], text, *ignore_case).then_some((start, length))
+            Form::Suffix(text) => {
+                let start = length.checked_sub(text.bytes.len())?;
+                text.is(&subject[start..]).then_some((start, length))
             }
             Form::Contain(finder) => finder.find(subject).map(|start| (start, start + finder.needle().len())),
             Form::Regex(_) => None,
         }
     }
-}
-
-/// The expression of a pattern; `None` for those that are matched without one.
-pub(super) fn parse(written: &Written) -> Result<Option<Hir>, String> {
-    Ok(Some(match written.kind {
-        Kind::Exact | Kind::Prefix | Kind::Suffix => return Ok(None),
-        Kind::Contain if !written.ignore_case => return Ok(None),
-        Kind::Contain => folded_literal(written.text.as_bytes()),
-        Kind::Regex(Flavour::Posix) => posix::translate(&written.text, written.ignore_case)?,
-        Kind::Regex(Flavour::Pcre) => perl(&written.text, written.ignore_case)?,
-    }))
-}
-
-fn same(one: &[u8], other: &[u8], ignore_case: bool) -> bool {
-    if ignore_case { one.eq_ignore_ascii_case(other) } else { one == other }
 }
 
 impl Regex {
@@ -246,19 +227,10 @@ pub(super) fn build_meta(hir: &Hir) -> Result<meta::Regex, String> {
         .map_err(|_| "the regular expression is too large".to_owned())
 }
 
-fn folded_literal(text: &[u8]) -> Hir {
-    let folded = text.iter().map(|&byte| {
-        let mut class = ClassBytes::new([ClassBytesRange::new(byte, byte)]);
-        class.case_fold_simple();
-        Hir::class(Class::Bytes(class))
-    });
-    Hir::concat(folded.collect())
-}
-
 /// Parses a Perl-compatible pattern.
 ///
 /// What this engine cannot do (it matches in linear time) or would silently read otherwise is refused.
-fn perl(text: &str, ignore_case: bool) -> Result<Hir, String> {
+pub(super) fn perl(text: &str, ignore_case: bool) -> Result<Hir, String> {
     let tree = ast::parse::ParserBuilder::new()
         .nest_limit(200)
         .build()
@@ -325,7 +297,7 @@ impl ast::Visitor for Perl {
 }
 
 /// `%XX` as the byte it stands for (RFC 3986 2.1); a percent sign without two digits stands for itself.
-fn percent_decoded(text: &[u8]) -> Vec<u8> {
+pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

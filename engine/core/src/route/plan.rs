@@ -1,7 +1,7 @@
 //! What a configuration means to the workers of one generation: immutable, shared, with no names to look up.
 
 use super::expand::Template;
-use super::hosts::HostIndex;
+use super::index::Services;
 use super::matcher::Matcher;
 use super::pattern::Pattern;
 use super::rewrite::RulePlan;
@@ -13,6 +13,7 @@ use ounce_conf::model::{
 };
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A service's place in [`Plan::services`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,16 +124,21 @@ pub struct ListenerPlan {
     pub log_format: Format,
     /// Where it stands in the file.
     pub locus: String,
-    /// The services tried, in this order: its own, then the global ones.
-    pub services: Vec<ServiceIx>,
+    /// Its own services, which are asked first.
+    pub(crate) own: Services,
+    /// The global ones.
+    pub(crate) global: Arc<Services>,
     /// Some rule refers to groups of what selected the service.
     pub(crate) captures: bool,
     pub(crate) proxies: Proxies,
-    /// Which of `services` can match a given host at all.
-    pub(crate) hosts: Option<HostIndex>,
 }
 
 impl ListenerPlan {
+    /// The services tried, in this order: its own, then the global ones.
+    pub fn services(&self) -> impl Iterator<Item = ServiceIx> + '_ {
+        self.own.list().iter().chain(self.global.list()).copied()
+    }
+
     /// The custom page for `status`, if there is one.
     pub fn error_page(&self, status: u16) -> Option<&ErrorPage> {
         self.error_pages.iter().find(|(code, _)| *code == status).map(|(_, page)| page)

@@ -1,0 +1,194 @@
+//! What a request must have for a condition to hold: facts that can be looked up for all services at once.
+
+use crate::route::shape::{self, Shape, Text};
+use ounce_conf::model::{Condition, Kind, NamedCondition, Pattern as Written};
+use regex_syntax::hir::Hir;
+use std::collections::HashMap;
+
+/// Needs of one condition at most; what else it asks is found out when it is evaluated.
+const NEEDS_MAX: usize = 8;
+
+/// One of these facts must be true. Sorted, each once.
+pub(super) type Need = Vec<u32>;
+
+/// What of a request a fact is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    /// The Host value without its port, in lower case.
+    HostName,
+    /// The whole Host value.
+    Host,
+    Url,
+    Path,
+    Query,
+    Parameter(Box<[u8]>),
+    /// Each value of the fields of this name, which is in lower case.
+    Header(Box<[u8]>),
+    /// All header lines.
+    Lines,
+    Method,
+}
+
+/// A subject, perhaps with `%XX` decoded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct View {
+    pub(super) subject: Subject,
+    pub(super) decode: bool,
+}
+
+/// A fact about a request.
+#[derive(Debug)]
+pub(super) struct Fact {
+    pub(super) view: View,
+    pub(super) test: Test,
+}
+
+/// What a fact asks of its subject.
+#[derive(Debug)]
+pub(super) enum Test {
+    Exact(Text),
+    Prefix(Text),
+    Suffix(Text),
+    Expression(Hir),
+}
+
+/// How a fact is recognised when it is asked for again: by its pattern as written.
+type Written4 = (View, Kind, bool, String);
+
+/// The facts that conditions need, each once.
+#[derive(Default)]
+pub(super) struct Facts {
+    pub(super) list: Vec<Fact>,
+    known: HashMap<Written4, Option<u32>>,
+    named: Vec<Needed>,
+}
+
+/// What a condition needs.
+#[derive(Clone)]
+struct Needed {
+    /// Each of them.
+    needs: Vec<Need>,
+    /// Evaluating it has no effect but its answer: whether it is evaluated makes no difference.
+    pure: bool,
+}
+
+impl Facts {
+    pub(super) fn new(named: &[NamedCondition]) -> Facts {
+        let mut facts = Facts::default();
+        for one in named {
+            // Conditions refer to those before them only.
+            let needed = facts.needed(&one.condition);
+            facts.named.push(needed);
+        }
+        facts
+    }
+
+    /// The needs of a service's condition.
+    pub(super) fn of(&mut self, condition: &Condition) -> Vec<Need> {
+        self.needed(condition).needs
+    }
+
+    fn needed(&mut self, condition: &Condition) -> Needed {
+        match condition {
+            Condition::All(all) => self.all(all),
+            Condition::Any(any) => self.any(any),
+            Condition::Not(inner) => Needed { needs: Vec::new(), pure: self.needed(inner).pure },
+            Condition::Eval { index, .. } => match self.named.get(*index) {
+                // Its answer is kept for the request, which is no effect: it would be the same later.
+                Some(needed) if needed.pure => needed.clone(),
+                _ => Needed { needs: Vec::new(), pure: false },
+            },
+            // A text that cannot be expanded ends the search.
+            Condition::StringMatch { .. } => Needed { needs: Vec::new(), pure: false },
+            Condition::Acl(_) | Condition::Forwarded(_) => Needed { needs: Vec::new(), pure: true },
+            leaf => {
+                Needed { needs: self.leaf(leaf).into_iter().map(|fact| vec![fact]).collect(), pure: true }
+            }
+        }
+    }
+
+    /// Everything up to the first condition that must be evaluated whatever comes of the others.
+    fn all(&mut self, all: &[Condition]) -> Needed {
+        let (mut needs, mut pure) = (Vec::new(), true);
+        for one in all {
+            let needed = self.needed(one);
+            if pure {
+                needs.extend(needed.needs);
+            }
+            pure &= needed.pure;
+        }
+        needs.truncate(NEEDS_MAX);
+        Needed { needs, pure }
+    }
+
+    /// One need of each alternative, if each has one.
+    fn any(&mut self, any: &[Condition]) -> Needed {
+        let each: Vec<Needed> = any.iter().map(|one| self.needed(one)).collect();
+        let pure = each.iter().all(|needed| needed.pure);
+        if !pure {
+            return Needed { needs: Vec::new(), pure };
+        }
+        // Without alternatives it never holds: no fact is enough.
+        let count = each.iter().map(|needed| needed.needs.len()).min().unwrap_or(1);
+        let needs = (0..count).map(|nth| {
+            let mut need: Need = each.iter().flat_map(|needed| needed.needs[nth].iter().copied()).collect();
+            need.sort_unstable();
+            need.dedup();
+            need
+        });
+        Needed { needs: needs.collect(), pure }
+    }
+
+    fn leaf(&mut self, condition: &Condition) -> Option<u32> {
+        let (subject, written) = match condition {
+            Condition::Url(written) => (Subject::Url, written),
+            Condition::Path(written) => (Subject::Path, written),
+            Condition::Query(written) => (Subject::Query, written),
+            Condition::QueryParam { name, pattern } => (Subject::Parameter(name.as_bytes().into()), pattern),
+            Condition::HeaderLine(written) => (Subject::Lines, written),
+            Condition::HeaderValue { name, pattern } => {
+                (Subject::Header(name.to_ascii_lowercase().as_bytes().into()), pattern)
+            }
+            Condition::Host(written) if written.kind == Kind::Exact => (Subject::HostName, written),
+            Condition::Host(written) => (Subject::Host, written),
+            Condition::Method(written) => (Subject::Method, written),
+            Condition::All(_)
+            | Condition::Any(_)
+            | Condition::Not(_)
+            | Condition::Eval { .. }
+            | Condition::StringMatch { .. }
+            | Condition::Acl(_)
+            | Condition::Forwarded(_) => return None,
+        };
+        let view = View { subject, decode: written.decode };
+        let key = (view.clone(), written.kind, written.ignore_case, written.text.clone());
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let number = test(&view.subject, written).map(|test| {
+            self.list.push(Fact { view, test });
+            (self.list.len() - 1) as u32
+        });
+        self.known.insert(key, number);
+        number
+    }
+}
+
+/// Something that is true whenever the pattern matches; `None` if that is always, or cannot be looked up.
+fn test(subject: &Subject, written: &Written) -> Option<Test> {
+    if *subject == Subject::HostName {
+        let name = super::split_port(written.text.as_bytes()).0;
+        return Some(Test::Exact(Text { bytes: name.to_ascii_lowercase().into(), ignore_case: false }));
+    }
+    // A pattern that does not parse is an error, which whoever compiles the condition reports.
+    let shape = shape::parse(written).ok()?.necessary()?;
+    if *subject == Subject::Lines {
+        return crate::route::lines::confined(&shape.expression()).map(Test::Expression);
+    }
+    Some(match shape {
+        Shape::Exact(text) => Test::Exact(text),
+        Shape::Prefix(text) => Test::Prefix(text),
+        Shape::Suffix(text) => Test::Suffix(text),
+        shape @ (Shape::Contain(_) | Shape::Regex(_)) => Test::Expression(shape.expression()),
+    })
+}
