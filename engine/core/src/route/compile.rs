@@ -47,6 +47,7 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         anonymise: config.global.anonymise,
         combine: config.global.combine_headers.iter().map(|name| name.as_str().into()).collect(),
         trusts: false,
+        effort: Arc::default(),
         proxies: Proxies::new(&config.global.originator),
     };
     let mut compiler = Compiler {

@@ -4,19 +4,21 @@
 //! about each service costs microseconds; one search over the block of lines costs a tenth. For that the
 //! pattern is confined to a line: it matches neither CR nor LF, and its anchors are those of a line.
 
+use super::beyond::Effort;
 use super::pattern::{self, Groups, Pattern, Slots};
 use super::request::Request;
 use super::shape;
 use ounce_conf::model::Pattern as Written;
 use regex_automata::meta;
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
+use std::sync::Arc;
 
 /// A pattern that some whole header line must match.
 #[derive(Debug)]
 pub struct LinePattern {
     /// For a single line.
     line: Pattern,
-    /// For the block of all lines.
+    /// For the block of all lines; patterns that a linear search cannot tell have none.
     block: Option<Box<meta::Regex>>,
 }
 
@@ -27,7 +29,7 @@ impl LinePattern {
     /// As [`pattern::check`].
     pub(crate) fn compile(written: &Written, groups: Groups) -> Result<LinePattern, String> {
         let line = Pattern::compile(written, groups)?;
-        let block = match confined(&shape::parse(written)?.expression()) {
+        let block = match shape::parse(written)?.expression().as_ref().and_then(confined) {
             Some(hir) => Some(Box::new(pattern::build_meta(&hir)?)),
             None => None,
         };
@@ -40,6 +42,11 @@ impl LinePattern {
             (Some(block), Some(lines)) => block.is_match(lines),
             _ => each(request).any(|line| self.line.is_match(line)),
         }
+    }
+
+    /// Searches that are given up are reported there.
+    pub(crate) fn sharing(self, effort: &Arc<Effort>) -> LinePattern {
+        LinePattern { line: self.line.sharing(effort), ..self }
     }
 
     /// The name of its matches; empty for none.
@@ -183,7 +190,9 @@ mod tests {
             (perl, r"com\s+X", false),
             (perl, r"(?m)^Host", true),
             (perl, r"(?s)com.+X", false),
-            (perl, r"(?u:\w)-A", true),
+            (perl, r"com\K$", true),
+            (perl, r"^X(?=-A)", true),
+            (perl, r"e(?=xamp.*X)", false),
         ] {
             assert_eq!(check(&pattern(kind, text), &sample), expected, "{text}");
         }

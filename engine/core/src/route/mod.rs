@@ -5,6 +5,7 @@
 //! back-references are wanted.
 
 pub mod acl;
+pub(crate) mod beyond;
 pub mod captures;
 pub mod compile;
 pub mod expand;
@@ -14,6 +15,7 @@ pub mod lines;
 pub mod location;
 pub mod matcher;
 pub mod pattern;
+mod perl;
 pub mod plan;
 mod posix;
 pub mod redirect;

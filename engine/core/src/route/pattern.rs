@@ -3,6 +3,7 @@
 //! Whether a pattern matches is answered without allocation. Where it matched is found only for callers
 //! that keep back-references; POSIX patterns then report the leftmost-longest match as regexec(3) does.
 
+use super::beyond::{Beyond, Effort};
 use super::shape::{self, Shape, Text};
 use memchr::memmem;
 use ounce_conf::model::{Flavour, Kind, Pattern as Written};
@@ -11,11 +12,10 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::pool::Pool;
 use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Anchored, Input, MatchKind, meta};
-use regex_syntax::ast::{self, Ast};
-use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, Look};
 use std::borrow::Cow;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
 
 /// Largest compiled form of one pattern in bytes. The engine's memory grows with counted repetition,
 /// so a pattern such as `(a{1000}){1000}` must be refused when the configuration is loaded.
@@ -50,6 +50,7 @@ enum Form {
     Suffix(Text),
     Contain(Box<memmem::Finder<'static>>),
     Regex(Box<Regex>),
+    Beyond(Box<Beyond>),
 }
 
 #[derive(Debug)]
@@ -100,9 +101,22 @@ impl Pattern {
                 let longest = groups == Groups::Wanted && written.kind == Kind::Regex(Flavour::Posix);
                 Form::Regex(Box::new(Regex::build(&hir, longest)?))
             }
+            Shape::Beyond(perl) => {
+                // It was text before it was parsed.
+                let text = String::from_utf8_lossy(&perl.bytes);
+                Form::Beyond(Box::new(Beyond::compile(&text, perl.ignore_case, &written.text)?))
+            }
         };
         let tag = written.tag.as_deref().unwrap_or_default().as_bytes().into();
         Ok(Pattern { form, tag, decode: written.decode })
+    }
+
+    /// Searches that are given up are reported there.
+    pub(crate) fn sharing(mut self, effort: &Arc<Effort>) -> Pattern {
+        if let Form::Beyond(beyond) = &mut self.form {
+            beyond.effort = Arc::clone(effort);
+        }
+        self
     }
 
     /// The name of its matches; empty for none.
@@ -124,6 +138,7 @@ impl Pattern {
     pub fn is_match(&self, subject: &[u8]) -> bool {
         match &self.form {
             Form::Regex(regex) => regex.first.is_match(subject),
+            Form::Beyond(beyond) => beyond.is_match(subject),
             _ => self.literal_span(subject).is_some(),
         }
     }
@@ -133,6 +148,7 @@ impl Pattern {
         slots.clear();
         match &self.form {
             Form::Regex(regex) => regex.find(subject, slots),
+            Form::Beyond(beyond) => beyond.find(subject, slots),
             _ => match self.literal_span(subject) {
                 Some((start, end)) => {
                     slots.extend([NonMaxUsize::new(start), NonMaxUsize::new(end)]);
@@ -157,7 +173,7 @@ impl Pattern {
                 text.is(&subject[start..]).then_some((start, length))
             }
             Form::Contain(finder) => finder.find(subject).map(|start| (start, start + finder.needle().len())),
-            Form::Regex(_) => None,
+            Form::Regex(_) | Form::Beyond(_) => None,
         }
     }
 }
@@ -227,75 +243,6 @@ pub(super) fn build_meta(hir: &Hir) -> Result<meta::Regex, String> {
         .map_err(|_| "the regular expression is too large".to_owned())
 }
 
-/// Parses a Perl-compatible pattern.
-///
-/// What this engine cannot do (it matches in linear time) or would silently read otherwise is refused.
-pub(super) fn perl(text: &str, ignore_case: bool) -> Result<Hir, String> {
-    let tree = ast::parse::ParserBuilder::new()
-        .nest_limit(200)
-        .build()
-        .parse(text)
-        .map_err(|error| refusal(error.kind(), error.span().start.offset))?;
-    ast::visit(&tree, Perl)?;
-    TranslatorBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .case_insensitive(ignore_case)
-        .build()
-        .translate(text, &tree)
-        .map_err(|error| format!("{} at byte {} of the pattern", error.kind(), error.span().start.offset + 1))
-}
-
-fn refusal(kind: &ast::ErrorKind, offset: usize) -> String {
-    use ast::ErrorKind;
-    let what = match kind {
-        ErrorKind::UnsupportedLookAround => "look-ahead and look-behind are not supported".to_owned(),
-        ErrorKind::UnsupportedBackreference => {
-            "back-references inside a pattern are not supported".to_owned()
-        }
-        other => other.to_string(),
-    };
-    format!("{what}, at byte {} of the pattern", offset + 1)
-}
-
-/// Finds what this engine's syntax reads otherwise than Perl does.
-struct Perl;
-
-impl ast::Visitor for Perl {
-    type Output = ();
-    type Err = String;
-
-    fn finish(self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn visit_pre(&mut self, tree: &Ast) -> Result<(), String> {
-        if let Ast::Repetition(outer) = tree
-            && let Ast::Repetition(_) = &*outer.ast
-            && matches!(outer.op.kind, ast::RepetitionKind::OneOrMore)
-        {
-            let at = outer.op.span.start.offset + 1;
-            return Err(format!("possessive quantifiers are not supported, at byte {at} of the pattern"));
-        }
-        Ok(())
-    }
-
-    fn visit_class_set_binary_op_pre(&mut self, op: &ast::ClassSetBinaryOp) -> Result<(), String> {
-        let at = op.span.start.offset + 1;
-        Err(format!(
-            "write one of the doubled characters with a backslash in the set at byte {at} of the pattern"
-        ))
-    }
-
-    fn visit_class_set_item_pre(&mut self, item: &ast::ClassSetItem) -> Result<(), String> {
-        if let ast::ClassSetItem::Bracketed(inner) = item {
-            let at = inner.span.start.offset + 1;
-            return Err(format!("write \\[ for a bracket inside a set, at byte {at} of the pattern"));
-        }
-        Ok(())
-    }
-}
-
 /// `%XX` as the byte it stands for (RFC 3986 2.1); a percent sign without two digits stands for itself.
 pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
@@ -356,24 +303,6 @@ mod tests {
         assert_eq!(span(perl, r"[\d]+", false, "a12"), Some((1, 3)));
         assert_eq!(span(perl, r"\d", false, "\u{0663}"), None, "no Unicode");
         assert_eq!(span(perl, r"a{2}{2}", false, "aaaa"), Some((0, 4)));
-    }
-
-    #[test]
-    fn perl_patterns_that_would_mean_something_else_are_refused() {
-        for (text, reason) in [
-            (r"a(?=b)", "look-ahead"),
-            (r"(?<!a)b", "look-behind"),
-            (r"(a)\1", "back-references"),
-            (r"a++b", "possessive"),
-            (r"a*+b", "possessive"),
-            (r"[a&&b]", "backslash in the set"),
-            (r"[a[b]]", r"\["),
-            (r"(?>a)", "at byte"),
-            (r"a(", "at byte"),
-        ] {
-            let error = compile(Kind::Regex(Flavour::Pcre), text, false).expect_err(text);
-            assert!(error.contains(reason), "{text}: {error}");
-        }
     }
 
     /// Patterns without wanted groups are only asked whether they match; the answer is the same.

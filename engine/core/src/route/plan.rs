@@ -1,5 +1,6 @@
 //! What a configuration means to the workers of one generation: immutable, shared, with no names to look up.
 
+use super::beyond::Effort;
 use super::expand::Template;
 use super::index::Services;
 use super::matcher::Matcher;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub anonymise: bool,
     /// Names of fields whose repetitions are joined, in requests and responses.
     pub combine: Vec<Box<str>>,
+    /// Searches for patterns that were given up.
+    pub(crate) effort: Arc<Effort>,
     /// Some proxy's word is taken somewhere.
     pub(crate) trusts: bool,
     /// Whose, where nothing else is said.

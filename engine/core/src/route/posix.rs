@@ -6,6 +6,7 @@
 //! byte inside brackets, `{,n}` is an interval, `)` alone is ordinary, nothing may repeat an anchor.
 //! Subjects are bytes, so there is no Unicode anywhere.
 
+use super::beyond;
 use regex_syntax::hir::{Capture, Class, ClassBytes, ClassBytesRange, Hir, Look, Repetition};
 
 /// Deepest nesting of groups: bounds the recursion of this parser and of every pass after it.
@@ -18,17 +19,44 @@ const REPEAT_MAX: u32 = 32_767;
 ///
 /// # Errors
 /// Says what is wrong and at which byte of the pattern, in words for the operator.
-pub(super) fn translate(pattern: &str, ignore_case: bool) -> Result<Hir, String> {
-    let mut parser = Parser { bytes: pattern.as_bytes(), at: 0, groups: 0, ignore_case };
+pub(super) fn translate(pattern: &str, ignore_case: bool) -> Result<Translated, String> {
+    let mut parser = Parser {
+        bytes: pattern.as_bytes(),
+        at: 0,
+        groups: 0,
+        closed: Vec::new(),
+        refers: false,
+        ignore_case,
+    };
     let hir = parser.alternation(0)?;
     debug_assert_eq!(parser.at, parser.bytes.len());
-    Ok(hir)
+    if !parser.refers {
+        return Ok(Translated::Regex(hir));
+    }
+    let (perl, groups) = beyond::perl(&hir);
+    if groups != parser.groups {
+        // A group that can never match, as in `(a){0}`, is not there any more, and those behind it are counted.
+        return Err("back-references cannot stand beside a group that is never matched".to_owned());
+    }
+    Ok(Translated::Beyond(perl))
+}
+
+/// What an expression has become.
+pub(super) enum Translated {
+    /// The form that the engine compiles.
+    Regex(Hir),
+    /// With back-references, which glibc allows: the same in Perl's language.
+    Beyond(String),
 }
 
 struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
     groups: u32,
+    /// The groups that are complete.
+    closed: Vec<u32>,
+    /// Some back-reference stands in it.
+    refers: bool,
     ignore_case: bool,
 }
 
@@ -117,6 +145,7 @@ impl Parser<'_> {
             self.at = opened_at;
             return self.wrong("this ( is never closed");
         }
+        self.closed.push(index);
         Ok(Hir::capture(Capture { index, name: None, sub: Box::new(sub) }))
     }
 
@@ -132,8 +161,13 @@ impl Parser<'_> {
             b'<' => Some(Look::WordStartAscii),
             b'>' => Some(Look::WordEndAscii),
             b'1'..=b'9' => {
-                return self
-                    .wrong("back-references (\\1 to \\9 inside a pattern) are not supported, found one");
+                let number = u32::from(byte - b'0');
+                if !self.closed.contains(&number) {
+                    return self.wrong("no group of this number ends before the back-reference");
+                }
+                self.at += 2;
+                self.refers = true;
+                return Ok(Piece { hir: beyond::reference(number, self.ignore_case), anchor: false });
             }
             _ => None,
         };
@@ -463,13 +497,6 @@ mod tests {
             let shown = groups(pattern, b"", false);
             assert!(shown.contains(reason), "{pattern}: {shown}");
         }
-    }
-
-    /// glibc has back-references; a linear-time engine cannot, and says so instead of matching otherwise.
-    #[test]
-    fn back_references_are_named_in_the_refusal() {
-        let shown = groups(r"(a)\1", b"aa", false);
-        assert!(shown.contains("back-references") && shown.contains("byte 4"), "{shown}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Many regular expressions are plain texts in disguise: `^/shop` is a beginning, `\.gif$` an end.
 
-use super::posix;
+use super::perl;
+use super::posix::{self, Translated};
 use ounce_conf::model::{Flavour, Kind, Pattern as Written};
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look, Repetition};
 
@@ -19,6 +20,8 @@ pub(super) enum Shape {
     Contain(Box<[u8]>),
     /// To match this expression.
     Regex(Hir),
+    /// To match this expression in Perl's language, which asks more than a linear search can tell.
+    Beyond(Text),
 }
 
 /// A text, and whether its case matters.
@@ -48,8 +51,18 @@ pub(super) fn parse(written: &Written) -> Result<Shape, String> {
         Kind::Suffix => Shape::Suffix(Text { bytes, ignore_case }),
         Kind::Contain if ignore_case => Shape::Regex(folded(&bytes)),
         Kind::Contain => Shape::Contain(bytes),
-        Kind::Regex(Flavour::Posix) => plain(posix::translate(&written.text, ignore_case)?),
-        Kind::Regex(Flavour::Pcre) => plain(super::pattern::perl(&written.text, ignore_case)?),
+        Kind::Regex(Flavour::Posix) => match posix::translate(&written.text, ignore_case)? {
+            Translated::Regex(hir) => plain(hir),
+            // Case is in the expression already.
+            Translated::Beyond(perl) => {
+                Shape::Beyond(Text { bytes: perl.into_bytes().into(), ignore_case: false })
+            }
+        },
+        // What one engine does not know, or knows otherwise than Perl, the other does; or says what is wrong.
+        Kind::Regex(Flavour::Pcre) => match perl::parse(&written.text, ignore_case) {
+            Some(hir) => plain(hir),
+            None => Shape::Beyond(Text { bytes, ignore_case }),
+        },
     })
 }
 
@@ -76,30 +89,32 @@ fn literal(hir: &Hir) -> Option<Shape> {
 }
 
 impl Shape {
-    /// The expression that matches what this shape does.
-    pub(super) fn expression(&self) -> Hir {
+    /// The expression that matches what this shape does, if a linear search can.
+    pub(super) fn expression(&self) -> Option<Hir> {
         let of =
             |text: &Text| if text.ignore_case { folded(&text.bytes) } else { Hir::literal(&*text.bytes) };
         let (start, end) = (Hir::look(Look::Start), Hir::look(Look::End));
-        match self {
+        Some(match self {
             Shape::Exact(text) => Hir::concat(vec![start, of(text), end]),
             Shape::Prefix(text) => Hir::concat(vec![start, of(text)]),
             Shape::Suffix(text) => Hir::concat(vec![of(text), end]),
             Shape::Contain(bytes) => Hir::literal(&**bytes),
             Shape::Regex(hir) => hir.clone(),
-        }
+            Shape::Beyond(_) => return None,
+        })
     }
 
-    /// Something simpler that holds whenever this does; `None` if that is always.
+    /// Something simpler that holds whenever this does; `None` if that is always, or cannot be told.
     pub(super) fn necessary(self) -> Option<Shape> {
         let shape = match self {
             Shape::Regex(hir) => plain(trimmed(&without_groups(&hir))?),
+            Shape::Beyond(_) => return None,
             other => other,
         };
         let always = match &shape {
             Shape::Prefix(text) | Shape::Suffix(text) => text.bytes.is_empty(),
             Shape::Contain(bytes) => bytes.is_empty(),
-            Shape::Exact(_) | Shape::Regex(_) => false,
+            Shape::Exact(_) | Shape::Regex(_) | Shape::Beyond(_) => false,
         };
         (!always).then_some(shape)
     }
@@ -209,7 +224,7 @@ mod tests {
         ] {
             let parsed = parse(&pattern(kind, "/a")).expect("a text");
             assert_eq!(parsed, expected);
-            assert_eq!(plain(parsed.expression()), expected);
+            assert_eq!(parsed.expression().map(plain), Some(expected));
         }
     }
 }

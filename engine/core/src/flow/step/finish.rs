@@ -86,6 +86,9 @@ impl Core<'_> {
 
     /// Writes the request's log line and counts its outcome.
     fn record(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
+        if let Some(given_up) = self.plan.effort.take() {
+            self.problem(x, x.record.status, &given_up, fx);
+        }
         if let Some(counter) = class(x.record.status) {
             self.counters.add(counter, 1);
         }

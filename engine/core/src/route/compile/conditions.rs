@@ -38,7 +38,8 @@ impl Compiler<'_> {
                 Matcher::QueryParam { name: name.as_bytes().into(), pattern }
             }
             Condition::HeaderLine(written) => {
-                let lines = LinePattern::compile(written, self.groups);
+                let lines =
+                    LinePattern::compile(written, self.groups).map(|lines| lines.sharing(&self.plan.effort));
                 Matcher::HeaderLine(self.compiled(shown, "Header", written, lines)?)
             }
             Condition::HeaderValue { name, pattern } => {
@@ -65,7 +66,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn pattern(&mut self, shown: &str, directive: &str, written: &Written) -> Option<Pattern> {
-        let pattern = Pattern::compile(written, self.groups);
+        let pattern = Pattern::compile(written, self.groups).map(|one| one.sharing(&self.plan.effort));
         self.compiled(shown, directive, written, pattern)
     }
 }

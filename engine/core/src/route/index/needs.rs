@@ -183,12 +183,12 @@ fn test(subject: &Subject, written: &Written) -> Option<Test> {
     // A pattern that does not parse is an error, which whoever compiles the condition reports.
     let shape = shape::parse(written).ok()?.necessary()?;
     if *subject == Subject::Lines {
-        return crate::route::lines::confined(&shape.expression()).map(Test::Expression);
+        return crate::route::lines::confined(&shape.expression()?).map(Test::Expression);
     }
     Some(match shape {
         Shape::Exact(text) => Test::Exact(text),
         Shape::Prefix(text) => Test::Prefix(text),
         Shape::Suffix(text) => Test::Suffix(text),
-        shape @ (Shape::Contain(_) | Shape::Regex(_)) => Test::Expression(shape.expression()),
+        other => Test::Expression(other.expression()?),
     })
 }
