@@ -100,7 +100,9 @@ impl Facts {
             },
             // A text that cannot be expanded ends the search.
             Condition::StringMatch { .. } => Needed { needs: Vec::new(), pure: false },
-            Condition::Acl(_) | Condition::Forwarded(_) => Needed { needs: Vec::new(), pure: true },
+            Condition::Acl(_) | Condition::Forwarded(_) | Condition::ClientCertificate(_) => {
+                Needed { needs: Vec::new(), pure: true }
+            }
             leaf => {
                 Needed { needs: self.leaf(leaf).into_iter().map(|fact| vec![fact]).collect(), pure: true }
             }
@@ -158,7 +160,8 @@ impl Facts {
             | Condition::Eval { .. }
             | Condition::StringMatch { .. }
             | Condition::Acl(_)
-            | Condition::Forwarded(_) => return None,
+            | Condition::Forwarded(_)
+            | Condition::ClientCertificate(_) => return None,
         };
         let view = View { subject, decode: written.decode };
         let key = (view.clone(), written.kind, written.ignore_case, written.text.clone());
