@@ -2,8 +2,6 @@
 //!
 //! `cargo bench -p ounce-perf --bench acl` fails if loading takes a second or asking 200 ns.
 
-#![expect(missing_docs, reason = "a program")]
-
 use ounce_conf::model::Condition;
 use ounce_conf::{Options, load_text};
 use ounce_core::route::acl::Acl;

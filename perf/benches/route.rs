@@ -4,8 +4,6 @@
 //! than three times what ten cost. Sizes take turns within a round and the best of all rounds counts, so that a slow
 //! moment of the machine is nobody's.
 
-#![expect(missing_docs, reason = "a program")]
-
 use ounce_conf::{Options, load_text};
 use ounce_core::Peer;
 use ounce_core::http::h1::parse::{self, Rules};
