@@ -12,6 +12,8 @@
 //!    │                                      follows it, and what has become of it
 //!   tree    statements as written
 //!    │
+//!    │      └─ upgrade                  the same text in today's words
+//!    │
 //!  lower    defaults, names, addresses      in file order: a default holds for what follows it
 //!    │
 //!  model    plain data for engine and warden
@@ -59,6 +61,8 @@
 //! |---|---|---|
 //! | stops at the first error | all errors of a run | one correction is enough |
 //! | diagnostics name no remedy | what was expected, the nearest keyword, other places | the form `NAME: FILE:LINE.COL1-COL2:` is kept |
+//! | each deprecated word is warned of wherever it stands | once, with the line to write instead and a count | old files hold hundreds |
+//! | `-W preprocess` (development version) | the command is told nothing but the file, has 10 s and 16 MiB; the main file alone | a reload must end |
 //! | `Include` in any order of nesting | at most 32 files deep, 4096 files, 16 MiB a file | a cycle through names that `stat` cannot tell apart ends |
 //! | `IncludeDir` is `sysconfdir` at first | the directory of the main file | the same for a file in `/etc`, and right for one that is tried elsewhere |
 //! | a string may end anywhere | a quote that is missing costs its line | the error is reported where it is |
@@ -110,9 +114,10 @@ mod render;
 mod source;
 mod suggest;
 mod tree;
+mod upgrade;
 
 pub use diag::{Diagnostic, Level, Note, Place, Position};
-pub use grammar::help_directives;
+pub use grammar::{Directive, Group, directives, help_directives};
 pub use lower::built_in_log_format;
 
 use diag::{Findings, Problem};
@@ -187,6 +192,17 @@ pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
     }
 }
 
+/// Loads the text that a preprocessor has made of a file, for which the file's name stands in messages.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_made(path: &Path, text: &str, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    let file = sources.add_text(&path.display().to_string(), text);
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    read(sources, file, base, options, Unserved::Refuse)
+}
+
 /// Loads text that is not in a file; `name` stands for the file in messages.
 ///
 /// # Errors
@@ -207,6 +223,68 @@ pub fn load_text_ahead(name: &str, text: &str, options: &Options) -> Result<Load
     read(sources, file, PathBuf::new(), options, Unserved::Read)
 }
 
+/// A configuration in today's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgraded {
+    /// Its main file, with comments and layout as they were.
+    pub text: String,
+    /// The files it includes that change too, by their names, and the new text of each.
+    pub included: Vec<(String, String)>,
+}
+
+/// Says what a file and everything it includes say in today's words.
+///
+/// # Errors
+/// What cannot be read, so that it cannot be said in other words either.
+pub fn upgrade(path: &Path, options: &Options) -> Result<Upgraded, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    match sources.open(path, None) {
+        Ok(file) => {
+            let base = path.parent().unwrap_or(Path::new("")).to_owned();
+            in_today_s_words(sources, file, base, options)
+        }
+        Err(text) => {
+            let mut findings = Findings::default();
+            findings.push(Problem::nowhere(text));
+            Err(findings.resolve(&sources))
+        }
+    }
+}
+
+/// As [`upgrade`], of text that is not in a file.
+///
+/// # Errors
+/// As [`upgrade`].
+pub fn upgrade_text(name: &str, text: &str, options: &Options) -> Result<Upgraded, Vec<Diagnostic>> {
+    let mut sources = Sources::default();
+    let file = sources.add_text(name, text);
+    in_today_s_words(sources, file, PathBuf::new(), options)
+}
+
+fn in_today_s_words(
+    mut sources: Sources,
+    file: FileId,
+    base: PathBuf,
+    options: &Options,
+) -> Result<Upgraded, Vec<Diagnostic>> {
+    let mut findings = Findings::default();
+    let base = options.include_dir.clone().unwrap_or(base);
+    let tree = parse::parse(&mut sources, file, base, &mut findings);
+    let files = upgrade::files(&tree, &sources);
+    if let (0, Ok(files)) = (findings.errors(), &files) {
+        let main = files.iter().find(|(changed, _)| *changed == file).map(|(_, text)| text.clone());
+        let included = files.iter().filter(|(changed, _)| *changed != file);
+        return Ok(Upgraded {
+            text: main.unwrap_or_else(|| sources.text(file).to_owned()),
+            included: included.map(|(file, text)| (sources.name(*file).to_owned(), text.clone())).collect(),
+        });
+    }
+    if let Err(problem) = files {
+        findings.push(problem);
+    }
+    Err(findings.resolve(&sources))
+}
+
 /// What becomes of directives that are lowered and not served yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unserved {
@@ -224,7 +302,10 @@ fn read(
 ) -> Result<Loaded, Vec<Diagnostic>> {
     let mut findings = Findings::default();
     let base = options.include_dir.clone().unwrap_or(base);
-    let tree = parse::parse(&mut sources, file, base, options.warn_deprecated, &mut findings);
+    let tree = parse::parse(&mut sources, file, base, &mut findings);
+    if options.warn_deprecated {
+        upgrade::advise(&tree, &sources, &mut findings);
+    }
     let (config, ahead, names) = lower::lower(&tree, &sources, options, unserved, &mut findings);
     let failed = findings.errors() > 0;
     let diagnostics = findings.resolve(&sources);

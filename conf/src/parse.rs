@@ -5,6 +5,8 @@
 
 mod include;
 mod line;
+#[cfg(test)]
+mod tests;
 
 use crate::diag::{Findings, Problem};
 use crate::grammar::{self, Body, Count, Row, Scope};
@@ -23,11 +25,9 @@ pub(crate) fn parse(
     sources: &mut Sources,
     file: FileId,
     base: PathBuf,
-    warn_deprecated: bool,
     findings: &mut Findings,
 ) -> Vec<Statement> {
-    let mut parser =
-        Parser { sources, findings, base, warn_deprecated, open: Vec::new(), floor: 0, gave_up: false };
+    let mut parser = Parser { sources, findings, base, open: Vec::new(), floor: 0, gave_up: false };
     let mut statements = Vec::new();
     parser.file(file, Scope::Global, &mut statements);
     statements
@@ -38,7 +38,6 @@ struct Parser<'a> {
     findings: &'a mut Findings,
     /// Where relative file names start.
     base: PathBuf,
-    warn_deprecated: bool,
     /// The scopes around the sections that are open.
     open: Vec<Scope>,
     /// How many of them were open when the file in hand began: its `End`s close none of those.
@@ -181,7 +180,6 @@ impl Parser<'_> {
         keyword: Token,
         into: &mut Vec<Statement>,
     ) {
-        self.advise(row, &keyword);
         if row.body == Body::Prefix {
             into.extend(self.prefixed(cursor, scope, row, keyword));
             return;
@@ -247,21 +245,6 @@ impl Parser<'_> {
                 inner: Inner::Block(of),
                 sound: true,
             });
-        }
-    }
-
-    /// Warns of a spelling that is out of date and of a directive without effect.
-    fn advise(&mut self, row: &Row, keyword: &Token) {
-        if !self.warn_deprecated {
-            return;
-        }
-        if let Some(write) = row.advice(&keyword.text) {
-            let problem = Problem::warning(keyword.span, format!("{} is out of date", keyword.text));
-            self.findings.push(problem.help(format!("write {write}")));
-        }
-        if let grammar::Status::NoEffect(why) = row.status {
-            let text = format!("{} has no effect: {why}", row.name);
-            self.findings.push(Problem::warning(keyword.span, text));
         }
     }
 

@@ -111,6 +111,33 @@ impl Sources {
         &self.files[file.0 as usize].text
     }
 
+    /// All files, in the order in which they were opened.
+    pub(crate) fn files(&self) -> impl Iterator<Item = FileId> + use<> {
+        (0..u32::try_from(self.files.len()).unwrap_or(u32::MAX)).map(FileId)
+    }
+
+    /// The name of a file, as it was given.
+    pub(crate) fn name(&self, file: FileId) -> &str {
+        &self.files[file.0 as usize].name
+    }
+
+    /// Where a file is included; `None` for the main one.
+    pub(crate) fn included_at(&self, file: FileId) -> Option<Span> {
+        self.files[file.0 as usize].included_at
+    }
+
+    /// Whether both are the same file, included more than once.
+    pub(crate) fn is_same(&self, one: FileId, other: FileId) -> bool {
+        let [one, other] = [one, other].map(|file| &self.files[file.0 as usize]);
+        one.identity.is_some() && one.identity == other.identity
+    }
+
+    /// All of a file's text.
+    pub(crate) fn whole(&self, file: FileId) -> Span {
+        // Files are at most 16 MiB.
+        Span { file, start: 0, end: self.text(file).len() as u32 }
+    }
+
     /// A key that sorts spans as a reader meets them: an included file at the line that includes it.
     pub(crate) fn reading_order(&self, span: Span) -> Vec<(u32, u32)> {
         let mut key = vec![(span.start, span.file.0)];

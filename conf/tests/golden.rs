@@ -138,6 +138,28 @@ fn each_directive_has_a_golden() {
     assert!(missing.is_empty(), "no golden for {missing:?}");
 }
 
+/// A golden shows what is accepted and, with the words that are said of it, what is not.
+#[test]
+fn each_golden_shows_a_right_form_and_a_wrong_one() {
+    if blessing() {
+        return;
+    }
+    let mut wanting = Vec::new();
+    for path in files(GOLDEN) {
+        let text = fs::read_to_string(&path).expect("a golden");
+        let said = |line: &str| line.starts_with("ounce: ");
+        let lines: Vec<String> = cases(&text)
+            .iter()
+            .flat_map(|(_, expected)| expected.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        let shown = lines.iter().any(|line| said(line)) && lines.iter().any(|line| !said(line));
+        if !shown && !path.ends_with("later.conf") {
+            wanting.push(path);
+        }
+    }
+    assert!(wanting.is_empty(), "{wanting:?}");
+}
+
 /// Directives and their help.
 fn rows(help: &str) -> Vec<(String, String)> {
     let mut rows: Vec<(String, String)> = Vec::new();

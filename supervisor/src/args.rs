@@ -16,6 +16,8 @@ pub(crate) enum Request {
     Version,
     /// `--help-directives`.
     Directives,
+    /// `--upgrade-config FILE [INCLUDED]`: print the file, or one that it includes, in today's words.
+    Upgrade { settings: Settings, file: PathBuf, included: Option<PathBuf> },
     /// Asked by a running program that is to be replaced by this one; for nobody else.
     CanTakeOver(Settings),
 }
@@ -27,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) file: Option<PathBuf>,
     /// `-c`: check and exit.
     pub(crate) check: bool,
+    /// `-E`: print what `-W preprocess` makes of the configuration, and exit.
+    pub(crate) print: bool,
     /// `-e`: foreground, request lines to standard output, problems to standard error.
     pub(crate) to_stderr: bool,
     /// `-F`: foreground.
@@ -41,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) resolve_dns: bool,
     /// `-W [no-]warn-deprecated`.
     pub(crate) warn_deprecated: bool,
+    /// `-W preprocess=CMD`: a command that makes the configuration of the file.
+    pub(crate) preprocess: Option<String>,
     /// `-W close-extra-fds`: close inherited descriptors other than 0, 1 and 2.
     pub(crate) close_extra_fds: bool,
     /// `--demo`: the built-in configuration and origins.
@@ -52,6 +58,7 @@ impl Default for Settings {
         Settings {
             file: None,
             check: false,
+            print: false,
             to_stderr: false,
             foreground: false,
             verbose: false,
@@ -59,6 +66,7 @@ impl Default for Settings {
             include_dir: None,
             resolve_dns: true,
             warn_deprecated: true,
+            preprocess: None,
             close_extra_fds: false,
             demo: false,
         }
@@ -83,12 +91,12 @@ pub(crate) fn default_file(name: &str) -> PathBuf {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
     let mut args = args.into_iter();
     let mut settings = Settings::default();
-    let mut extra = None;
-    let (mut only_extra, mut can_take_over) = (false, false);
+    let mut extra = Vec::new();
+    let (mut only_extra, mut can_take_over, mut upgrade) = (false, false, false);
     while let Some(arg) = args.next() {
         let bytes = arg.as_bytes();
         if only_extra || bytes == b"-" || !bytes.starts_with(b"-") {
-            extra = extra.or(Some(arg));
+            extra.push(arg);
         } else if bytes == b"--" {
             only_extra = true;
         } else if let Some(long) = bytes.strip_prefix(b"--") {
@@ -96,6 +104,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
                 b"demo" => settings.demo = true,
                 b"help" => return Ok(Request::Help),
                 b"help-directives" => return Ok(Request::Directives),
+                b"upgrade-config" => upgrade = true,
                 b"version" => return Ok(Request::Version),
                 _ if arg == CAN_TAKE_OVER => can_take_over = true,
                 _ => return Err(format!("unrecognized option '{}'", arg.to_string_lossy())),
@@ -104,7 +113,15 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
             return Ok(request);
         }
     }
-    match extra {
+    if upgrade {
+        let mut files = extra.into_iter().map(PathBuf::from);
+        return match (files.next(), files.next(), files.next()) {
+            (Some(file), included, None) => Ok(Request::Upgrade { settings, file, included }),
+            (None, ..) => Err("option '--upgrade-config' requires a file".into()),
+            (.., Some(more)) => Err(format!("extra argument '{}'", more.display())),
+        };
+    }
+    match extra.into_iter().next() {
         Some(extra) => Err(format!("extra argument '{}'", extra.to_string_lossy())),
         None if settings.demo && settings.file.is_some() => {
             Err("--demo brings its own configuration; it does not go with -f".into())
@@ -123,6 +140,7 @@ fn cluster(
     for (at, letter) in letters.iter().enumerate() {
         match letter {
             b'c' => settings.check = true,
+            b'E' => settings.print = true,
             b'e' => settings.to_stderr = true,
             b'F' => settings.foreground = true,
             b'v' => settings.verbose = true,
@@ -175,7 +193,13 @@ fn feature(value: &OsStr, settings: &mut Settings) -> Result<(), String> {
         (b"include-dir", Some(folder)) if on && !folder.is_empty() => {
             settings.include_dir = Some(PathBuf::from(OsStr::from_bytes(folder)));
         }
-        (b"dns" | b"warn-deprecated" | b"close-extra-fds" | b"include-dir", Some(_)) => {
+        (b"preprocess", None) if !on => settings.preprocess = None,
+        (b"preprocess", Some(command)) if on && !command.is_empty() => {
+            let command = String::from_utf8(command.to_vec());
+            settings.preprocess = Some(command.map_err(|_| "the command of 'preprocess' is not UTF-8 text")?);
+        }
+        (b"preprocess", None) => return Err("feature 'preprocess' needs a command".into()),
+        (b"dns" | b"warn-deprecated" | b"close-extra-fds" | b"include-dir" | b"preprocess", Some(_)) => {
             return Err(format!("feature '{}' does not take that argument", value.to_string_lossy()));
         }
         _ => return Err(format!("unknown feature '{}'", value.to_string_lossy())),
@@ -190,6 +214,7 @@ pub(crate) fn help(name: &str) -> String {
 A reverse proxy and load balancer that reads Pound's configuration.
 
   -c                 check the configuration and exit with status 0 or 1
+  -E                 print what -W preprocess makes of the configuration, and exit
   -e                 stay in the foreground; request lines to standard output, problems to standard error
   -F                 stay in the foreground
   -f FILE            read this configuration (default: {})
@@ -199,9 +224,12 @@ A reverse proxy and load balancer that reads Pound's configuration.
   -W include-dir=DIR base of relative file names; no-include-dir: the working directory
   -W [no-]warn-deprecated
                      warn about spellings of old versions (default), or not
+  -W preprocess=CMD  read what this shell command makes of the file, which it gets as its standard input
   -W close-extra-fds close inherited descriptors other than 0, 1 and 2
   --demo             serve a built-in configuration with three built-in origins on 127.0.0.1:8080
   --help-directives  describe every directive of the configuration
+  --upgrade-config FILE [INCLUDED]
+                     print this configuration, or a file that it includes, in today's words
   -h, --help         print this
   -V, --version      print the version
 
@@ -274,6 +302,22 @@ mod tests {
     }
 
     #[test]
+    fn a_preprocessor_is_a_command_and_can_be_taken_back() {
+        let command = |words: &[&str]| settings(words).preprocess;
+        assert_eq!(command(&["-W", "preprocess=m4 -DA=1", "-E"]), Some("m4 -DA=1".into()));
+        assert_eq!(command(&["-Wpreprocess=m4", "-Wno-preprocess"]), None);
+        assert!(settings(&["-E"]).print);
+    }
+
+    #[test]
+    fn a_file_is_upgraded_with_what_it_includes() {
+        let asked = request(&["--upgrade-config", "old.cfg", "-Winclude-dir=/x", "old.inc"]);
+        let Ok(Request::Upgrade { settings, file, included }) = asked else { panic!("{asked:?}") };
+        assert_eq!(settings.include_dir, Some("/x".into()));
+        assert_eq!((file, included), ("old.cfg".into(), Some("old.inc".into())));
+    }
+
+    #[test]
     fn the_include_dir_can_be_taken_back() {
         assert_eq!(settings(&["-Wno-include-dir"]).include_dir, Some(".".into()));
         assert_eq!(settings(&["-Winclude-dir=/x", "-Winclude-dir"]).include_dir, None);
@@ -290,6 +334,10 @@ mod tests {
             (&["-Wnonsense"], "unknown feature 'nonsense'"),
             (&["-Wdns=1"], "feature 'dns=1' does not take that argument"),
             (&["-Winclude-dir="], "feature 'include-dir=' does not take that argument"),
+            (&["-Wpreprocess"], "feature 'preprocess' needs a command"),
+            (&["-Wpreprocess="], "feature 'preprocess=' does not take that argument"),
+            (&["--upgrade-config"], "option '--upgrade-config' requires a file"),
+            (&["--upgrade-config", "a", "b", "c"], "extra argument 'c'"),
             (&["-c", "more"], "extra argument 'more'"),
             (&["more", "-c"], "extra argument 'more'"),
             (&["--", "-c"], "extra argument '-c'"),

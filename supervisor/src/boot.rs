@@ -24,11 +24,57 @@ use std::time::SystemTime;
 /// Runs or checks as the settings say. Returns the exit status.
 pub(crate) fn run(name: &str, settings: &Settings) -> u8 {
     let log = Log::standard(name, settings.verbose);
-    let outcome = if settings.check { check(name, settings, &log) } else { serve(name, settings, &log) };
+    let outcome = match settings {
+        Settings { print: true, .. } => print_text(name, settings, &log),
+        Settings { check: true, .. } => check(name, settings, &log),
+        _ => serve(name, settings, &log),
+    };
     outcome.unwrap_or_else(|error| {
         error.lines().for_each(|line| log.problem(line));
         1
     })
+}
+
+/// Prints what the preprocessor makes of the configuration, or the configuration if there is none.
+fn print_text(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
+    let demo = prepare_demo(settings)?;
+    let made = source(name, settings, demo.as_ref())?.made().map_err(|faults| faults.join("\n"))?;
+    made.said.iter().for_each(|line| log.problem(line));
+    Ok(crate::print(&made.text))
+}
+
+/// Prints a configuration, or a file that it includes, in today's words. Returns the exit status.
+pub(crate) fn upgrade(name: &str, settings: &Settings, file: &Path, included: Option<&Path>) -> u8 {
+    let log = Log::standard(name, settings.verbose);
+    let options = Options { include_dir: settings.include_dir.clone(), ..Options::default() };
+    let upgraded = match ounce_conf::upgrade(file, &options) {
+        Ok(upgraded) => upgraded,
+        Err(found) => {
+            crate::source::lines(&found).iter().for_each(|line| log.problem(line));
+            return 1;
+        }
+    };
+    // Named as the configuration names it, or from here.
+    let same = |name: &str, path: &Path| {
+        Path::new(name) == path
+            || path.canonicalize().is_ok_and(|path| Path::new(name).canonicalize().is_ok_and(|of| of == path))
+    };
+    match included {
+        Some(path) => match upgraded.included.iter().find(|(name, _)| same(name, path)) {
+            Some((_, text)) => crate::print(text),
+            None => {
+                log.problem(&format!("nothing of {} is out of date in {}", path.display(), file.display()));
+                1
+            }
+        },
+        None => {
+            for (other, _) in &upgraded.included {
+                let file = file.display();
+                log.problem(&format!("{other} changes as well: {name} --upgrade-config {file} {other}"));
+            }
+            crate::print(&upgraded.text)
+        }
+    }
 }
 
 fn check(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
@@ -137,7 +183,7 @@ pub(crate) fn source(name: &str, settings: &Settings, demo: Option<&Demo>) -> Re
         ..Options::default()
     };
     let folder = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
-    Ok(Source { file, text, options, folder })
+    Ok(Source { file, text, preprocess: settings.preprocess.clone(), options, folder })
 }
 
 /// The terminal is not left, whatever `Daemon` says.

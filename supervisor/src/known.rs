@@ -1,8 +1,9 @@
 //! What a reading of the configuration asked the system about, so that a second reading need not ask again.
 //!
-//! Name servers and user databases may take their time. The child that checks a changed configuration asks them and
+//! Name servers, user databases and preprocessors may take their time. The child that checks a changed configuration asks them and
 //! writes the answers down, a line each; the supervisor reads the configuration with these answers alone.
 
+use crate::preprocess::Made;
 use ounce_conf::Names;
 use ounce_sys::privilege::{self, UserId};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub(crate) struct Known {
     names: Names,
     users: BTreeMap<String, UserId>,
     groups: BTreeMap<String, u32>,
+    /// What the preprocessor has made of the file.
+    text: Option<String>,
 }
 
 /// Whom to ask.
@@ -64,6 +67,31 @@ impl Lookup {
         }
     }
 
+    /// What the preprocessor makes of the file.
+    ///
+    /// # Errors
+    /// Why there is nothing.
+    pub(crate) fn text(
+        &mut self,
+        ask: impl FnOnce() -> Result<Made, Vec<String>>,
+    ) -> Result<Made, Vec<String>> {
+        match self {
+            Lookup::Ask(known) => {
+                let made = ask()?;
+                known.text = Some(made.text.clone());
+                Ok(made)
+            }
+            Lookup::Recall(known) => {
+                let text = known
+                    .text
+                    .take()
+                    .ok_or_else(|| vec!["nothing was preprocessed a moment ago".to_owned()])?;
+                // What was said along the way was told when it was said.
+                Ok(Made { text, said: Vec::new() })
+            }
+        }
+    }
+
     /// What is known now, with the names that the configuration's reader asked for.
     pub(crate) fn into_known(self, names: Names) -> Known {
         match self {
@@ -87,7 +115,8 @@ impl Known {
             line("user", name, &numbers)
         });
         let groups = self.groups.iter().map(|(name, group)| line("group", name, &[*group]));
-        hosts.chain(users).chain(groups).filter(|line| !line.contains('\n')).collect()
+        let text = self.text.iter().map(|text| line("text", "", &[escaped(text)]));
+        hosts.chain(users).chain(groups).chain(text).filter(|line| !line.contains('\n')).collect()
     }
 
     /// Takes an answer from its line; false if it is none.
@@ -106,6 +135,7 @@ impl Known {
                 self.groups.insert(name, *numbers.first()?);
                 Some(())
             }),
+            "text" => words.next().map(|text| self.text = Some(unescaped(text))),
             _ => None,
         };
         taken.is_some()
@@ -115,6 +145,25 @@ impl Known {
 fn line(kind: &str, name: &str, answer: &[impl ToString]) -> String {
     let words = [kind.to_owned(), name.to_owned()].into_iter();
     words.chain(answer.iter().map(ToString::to_string)).collect::<Vec<String>>().join("\t")
+}
+
+/// A text on one line, without tabs.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t")
+}
+
+fn unescaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        out.push(match (c, if c == '\\' { rest.next() } else { None }) {
+            (_, Some('n')) => '\n',
+            (_, Some('t')) => '\t',
+            (_, Some(other)) => other,
+            (c, None) => c,
+        });
+    }
+    out
 }
 
 fn all<T: std::str::FromStr>(words: std::str::Split<'_, char>) -> Option<Vec<T>> {
@@ -134,6 +183,7 @@ mod tests {
             ]),
             users: BTreeMap::from([("www".into(), UserId { uid: 33, gid: 34, groups: vec![34, 4] })]),
             groups: BTreeMap::from([("adm".into(), 4)]),
+            text: Some("User \"a\\\\b\"\n\tPort 1\\n\n".into()),
         };
         let mut again = Known::default();
         assert!(known.to_lines().iter().all(|line| again.take_line(line)));

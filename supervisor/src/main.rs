@@ -13,6 +13,7 @@
 //! | `supervisor` | the loop that carries the decisions out; reloads; replacing the program |
 //! | `handover`, `takeover` | what one program leaves to the next, and how that one begins |
 //! | `reload`, `known` | a changed configuration is checked in a child, which passes on what it asked the system |
+//! | `preprocess` | a command that makes the configuration |
 //! | `listen` | the listening sockets and who gets which |
 //! | `rows` | rows of the segment: claimed, kept, swept |
 //! | `child`, `worker` | fork, and what a child does first |
@@ -43,6 +44,7 @@ mod listen;
 mod log;
 mod logs;
 mod pidfile;
+mod preprocess;
 mod reload;
 mod rows;
 mod source;
@@ -62,6 +64,9 @@ fn main() -> ExitCode {
         Ok(Request::Help) => print(&args::help(&name)),
         Ok(Request::Version) => print(&args::version(&name)),
         Ok(Request::CanTakeOver(settings)) => takeover::can_take_over(&name, &settings),
+        Ok(Request::Upgrade { settings, file, included }) => {
+            boot::upgrade(&name, &settings, &file, included.as_deref())
+        }
         Ok(Request::Directives) => print(&ounce_conf::help_directives()),
         Err(error) => {
             eprintln!("{name}: {error}\nTry '{name} -h' for more.");
@@ -72,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints an answer; a reader that has seen enough is no failure.
-fn print(text: &str) -> u8 {
+pub(crate) fn print(text: &str) -> u8 {
     use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
     0

@@ -7,6 +7,7 @@
 use crate::child::{Outfit, fork};
 use crate::known::Known;
 use crate::log::foreign;
+use crate::preprocess::TEXT_BYTES_MAX;
 use crate::source::{Findings, Source};
 use ounce_sys::process::{self, End};
 use std::io::{self, PipeReader, Read, Write};
@@ -14,8 +15,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// How long the child may read.
 const CHECK_MS: u64 = 30_000;
-/// Findings are kept up to this size; the rest is read and dropped.
-const FINDINGS_BYTES_MAX: usize = 64 * 1024;
+/// Answers and findings are kept up to this size; the rest is read and dropped. A preprocessed text is an answer, in which
+/// each byte may take two.
+const FINDINGS_BYTES_MAX: usize = 2 * TEXT_BYTES_MAX + 64 * 1024;
 /// Leads a finding; other lines are answers of the system.
 const FINDING: char = '!';
 /// What is read before others have their turn.

@@ -2,6 +2,7 @@
 
 use crate::known::{Known, Lookup};
 use crate::listen::Place;
+use crate::preprocess::{self, Made};
 use crate::rows::{Identity, Rows, Said};
 use ounce_conf::model::Config;
 use ounce_conf::{Diagnostic, Options};
@@ -37,6 +38,8 @@ pub(crate) struct Source {
     pub(crate) file: PathBuf,
     /// A configuration that is not in a file.
     pub(crate) text: Option<String>,
+    /// A command that makes the configuration of the file.
+    pub(crate) preprocess: Option<String>,
     /// What the command line says about loading.
     pub(crate) options: Options,
     /// What paths of sockets are relative to.
@@ -87,12 +90,18 @@ impl Source {
     /// Everything that is wrong, and the warnings.
     pub(crate) fn read(&self, rows: &mut Rows, number: u32, mut lookup: Lookup) -> Result<Reading, Findings> {
         let options = Options { known_names: lookup.names(), ..self.options.clone() };
-        let loaded = match &self.text {
-            Some(text) => ounce_conf::load_text(&self.file.to_string_lossy(), text, &options),
-            None => ounce_conf::load(&self.file, &options),
+        let mut warnings = Findings::new();
+        let loaded = match (&self.text, &self.preprocess) {
+            (Some(text), _) => ounce_conf::load_text(&self.file.to_string_lossy(), text, &options),
+            (None, None) => ounce_conf::load(&self.file, &options),
+            (None, Some(_)) => {
+                let made = lookup.text(|| self.made())?;
+                warnings = made.said;
+                ounce_conf::load_made(&self.file, &made.text, &options)
+            }
         };
-        let loaded = loaded.map_err(|found| lines(&found))?;
-        let mut warnings = lines(&loaded.warnings);
+        let loaded = loaded.map_err(|found| [warnings.clone(), lines(&found)].concat())?;
+        warnings.extend(lines(&loaded.warnings));
         match self.prepare(loaded.config, rows, number, &mut lookup) {
             Ok(generation) => {
                 let known = lookup.into_known(loaded.names);
@@ -102,6 +111,18 @@ impl Source {
                 warnings.extend(errors);
                 Err(warnings)
             }
+        }
+    }
+
+    /// The text of the configuration, as it is read.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn made(&self) -> Result<Made, Findings> {
+        match (&self.text, &self.preprocess) {
+            (Some(text), _) => Ok(Made { text: text.clone(), said: Findings::new() }),
+            // `cat` knows as well as we do how to read a file.
+            (None, command) => preprocess::run(command.as_deref().unwrap_or("cat"), &self.file, &self.folder),
         }
     }
 
@@ -184,7 +205,7 @@ fn workers(config: &Config, slots: u32, errors: &mut Findings) -> u16 {
 }
 
 /// Diagnostics as lines without the program's name, which whoever prints them puts before each.
-fn lines(found: &[Diagnostic]) -> Findings {
+pub(crate) fn lines(found: &[Diagnostic]) -> Findings {
     let texts: Vec<String> = found.iter().map(|diagnostic| diagnostic.line("")).collect();
     let lines = texts.iter().flat_map(|text| text.lines());
     lines.map(|line| line.strip_prefix(": ").unwrap_or(line).to_owned()).collect()
@@ -198,6 +219,7 @@ mod tests {
         Source {
             file: "test.cfg".into(),
             text: Some(text.into()),
+            preprocess: None,
             options: Options::default(),
             folder: "/folder".into(),
         }

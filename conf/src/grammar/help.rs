@@ -57,6 +57,13 @@ impl Row {
         if !self.switches.is_empty() {
             out.push_str(" [-OPTION]");
         }
+        out.push_str(&self.rest_of_syntax());
+        out
+    }
+
+    /// Arguments, and what follows the line.
+    pub(super) fn rest_of_syntax(&self) -> String {
+        let mut out = String::new();
         for argument in self.arguments {
             let _ = write!(out, " {}", argument.syntax());
         }

@@ -6,6 +6,7 @@
 
 mod backend;
 mod control;
+mod describe;
 mod global;
 mod help;
 mod listener;
@@ -17,6 +18,7 @@ mod session;
 mod tls;
 mod value;
 
+pub use describe::{Directive, Group, directives};
 pub use help::help_directives;
 pub(crate) use value::{SessionType, read};
 

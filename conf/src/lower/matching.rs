@@ -69,7 +69,11 @@ impl Lowering<'_> {
                     Condition::All(conditions)
                 }
             }
-            "Not" => Condition::Not(Box::new(self.conditions(statement.block()).pop()?)),
+            "Not" => match self.conditions(statement.block()).pop()? {
+                // `Not HeadDeny`.
+                Condition::Not(twice) => *twice,
+                other => Condition::Not(Box::new(other)),
+            },
             _ => return None,
         })
     }
