@@ -9,7 +9,7 @@ use crate::report::{Row, Table};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How much is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extent {
     /// Rounds.
     pub rounds: u32,
@@ -19,11 +19,13 @@ pub struct Extent {
     pub idle: usize,
     /// ounce once more, on epoll.
     pub epoll: bool,
+    /// Only scenarios whose names begin so.
+    pub only: String,
 }
 
 impl Default for Extent {
     fn default() -> Extent {
-        Extent { rounds: 3, seconds: 3, idle: 5000, epoll: false }
+        Extent { rounds: 3, seconds: 3, idle: 5000, epoll: false, only: String::new() }
     }
 }
 
@@ -40,12 +42,15 @@ pub fn run(extent: &Extent) -> Result<Vec<Table>, String> {
     cpu::bind_to(cpus.others)?;
     // First of all: a process that has been loaded once has memory to spare.
     eprintln!("idle connections");
-    let bytes =
-        peers.iter().map(|peer| idle::bytes_per_connection(peer, extent.idle).map(|bytes| vec![bytes]));
-    let bytes = bytes.collect::<Result<Vec<_>, String>>()?;
-    let mut costs: Vec<Vec<Vec<Cost>>> = vec![vec![Vec::new(); peers.len()]; SCENARIOS.len()];
+    let idle = |tls: bool| -> Result<Vec<Vec<f64>>, String> {
+        let bytes = peers.iter().map(|peer| idle::bytes_per_connection(peer, extent.idle, tls));
+        bytes.map(|bytes| bytes.map(|bytes| vec![bytes])).collect()
+    };
+    let (bytes, tls_bytes) = (idle(false)?, idle(true)?);
+    let chosen = || SCENARIOS.iter().filter(|scenario| scenario.name.starts_with(&extent.only));
+    let mut costs: Vec<Vec<Vec<Cost>>> = chosen().map(|_| vec![Vec::new(); peers.len()]).collect();
     for round in 0..extent.rounds {
-        for (scenario, costs) in SCENARIOS.iter().zip(&mut costs) {
+        for (scenario, costs) in chosen().zip(&mut costs) {
             eprintln!("round {} of {}: {}", round + 1, extent.rounds, scenario.name);
             for (peer, costs) in turns(&peers, costs, round) {
                 costs.push(load::run(peer, scenario, extent.seconds)?);
@@ -61,12 +66,15 @@ pub fn run(extent: &Extent) -> Result<Vec<Table>, String> {
         Table {
             title: "CPU time of the proxy per request, in microseconds (median of the rounds)".into(),
             names: names.clone(),
-            rows: SCENARIOS.iter().zip(&costs).map(row).collect(),
+            rows: chosen().zip(&costs).map(row).collect(),
         },
         Table {
             title: "Memory of the serving process per idle keep-alive connection, in bytes".into(),
             names,
-            rows: vec![Row { name: format!("{} connections", extent.idle), values: bytes }],
+            rows: vec![
+                Row { name: format!("{} connections", extent.idle), values: bytes },
+                Row { name: format!("{} connections, TLS", extent.idle), values: tls_bytes },
+            ],
         },
     ])
 }

@@ -1,4 +1,4 @@
-//! What clients do: five scenarios, each a crowd of wrk that never waits.
+//! What clients do: scenarios, each a crowd of wrk that never waits.
 
 use crate::cpu;
 use crate::peers::Peer;
@@ -18,15 +18,21 @@ pub struct Scenario {
     pub fresh: bool,
     /// Which of [`BODY_BYTES`] is asked for.
     pub body: usize,
+    /// Over TLS; the origin is asked without.
+    pub tls: bool,
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 5] = [
-    Scenario { name: "64 keep-alive", connections: 64, fresh: false, body: 0 },
-    Scenario { name: "1000 keep-alive", connections: 1000, fresh: false, body: 0 },
-    Scenario { name: "new connection each", connections: 64, fresh: true, body: 0 },
-    Scenario { name: "64 KiB body", connections: 64, fresh: false, body: 1 },
-    Scenario { name: "10 MiB body", connections: 8, fresh: false, body: 2 },
+pub const SCENARIOS: [Scenario; 9] = [
+    Scenario { name: "64 keep-alive", connections: 64, fresh: false, body: 0, tls: false },
+    Scenario { name: "1000 keep-alive", connections: 1000, fresh: false, body: 0, tls: false },
+    Scenario { name: "new connection each", connections: 64, fresh: true, body: 0, tls: false },
+    Scenario { name: "64 KiB body", connections: 64, fresh: false, body: 1, tls: false },
+    Scenario { name: "10 MiB body", connections: 8, fresh: false, body: 2, tls: false },
+    Scenario { name: "TLS, 64 keep-alive", connections: 64, fresh: false, body: 0, tls: true },
+    Scenario { name: "TLS, handshake each", connections: 64, fresh: true, body: 0, tls: true },
+    Scenario { name: "TLS, 64 KiB body", connections: 64, fresh: false, body: 1, tls: true },
+    Scenario { name: "TLS, 10 MiB body", connections: 8, fresh: false, body: 2, tls: true },
 ];
 
 /// What a run has cost.
@@ -49,7 +55,9 @@ pub fn run(peer: &Peer, scenario: &Scenario, seconds: u32) -> Result<Cost, Strin
         arguments.extend(["--header", "Connection: close"]);
     }
     let before = cpu::spent_ns(peer.pid());
-    let report = Wrk::start_for(peer.addresses()[scenario.body], seconds, &arguments).report();
+    let address = peer.addresses(scenario.tls)[scenario.body];
+    let scheme = if scenario.tls { "https" } else { "http" };
+    let report = Wrk::start_with(scheme, address, seconds, &arguments).report();
     let spent = cpu::spent_ns(peer.pid()).saturating_sub(before);
     if report.failures() > 0 || report.requests == 0 {
         return Err(format!("{}, {}: requests have failed\n{}", peer.name, scenario.name, report.text));

@@ -13,6 +13,7 @@ Compares what a request costs ounce, nginx and HAProxy in CPU time, in one run o
   --seconds N  seconds of load in each turn (3)
   --idle N     idle connections for the memory of one (5000)
   --epoll      ounce once more, on epoll
+  --only NAME  only scenarios whose names begin with NAME, such as TLS
   --help       print this
 
 nginx, haproxy and wrk must be installed, and nothing else should run on the machine.
@@ -48,6 +49,10 @@ fn main() -> ExitCode {
 fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Extent>, String> {
     let mut extent = Extent::default();
     while let Some(word) = words.next() {
+        if word == "--only" {
+            extent.only = words.next().ok_or("--only takes a name")?;
+            continue;
+        }
         let mut number = || -> Result<u32, String> {
             let value = words.next().and_then(|value| value.parse().ok()).filter(|value| *value > 0);
             value.ok_or_else(|| format!("{word} takes a number"))
@@ -75,8 +80,9 @@ mod tests {
     #[test]
     fn arguments_are_read() {
         assert_eq!(extent(&[]), Ok(Some(Extent::default())));
-        let small = Extent { rounds: 1, seconds: 2, idle: 10, epoll: true };
-        assert_eq!(extent(&["--rounds", "1", "--seconds", "2", "--idle", "10", "--epoll"]), Ok(Some(small)));
+        let small = Extent { rounds: 1, seconds: 2, idle: 10, epoll: true, only: "TLS".into() };
+        let words = ["--rounds", "1", "--seconds", "2", "--idle", "10", "--epoll", "--only", "TLS"];
+        assert_eq!(extent(&words), Ok(Some(small)));
         assert_eq!(extent(&["--help"]), Ok(None));
         assert!(
             extent(&["--rounds"]).is_err() && extent(&["--rounds", "0"]).is_err() && extent(&["x"]).is_err()

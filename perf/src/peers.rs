@@ -1,11 +1,13 @@
-//! The proxies, each set up to do the same: three ports, each in front of one port of the origin, connections to it kept
-//! and shared, the client's address passed on, no request log.
+//! The proxies, each set up to do the same: for each port of the origin a plain one and one with TLS (a certificate of
+//! P-256, key exchange by X25519 or P-256), connections to the origin kept and shared, the client's address passed on, no
+//! request log.
 
 use crate::cpu;
 use ounce_tests::port::Port;
 use ounce_tests::process;
 use ounce_tests::proxy::{self, Proxy, Setup};
 use ounce_tests::tool::Server;
+use ounce_tests::wire;
 use std::fs;
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -41,11 +43,14 @@ impl Peer {
         origins: &[SocketAddr],
     ) -> Result<Peer, String> {
         cpu::bind_to(cpu)?;
-        let ports: Vec<Port> = origins.iter().map(|_| Port::reserve()).collect();
-        let listeners = ports.iter().zip(origins);
-        let text: String = listeners
-            .map(|(port, origin)| proxy::listener(&port.number().to_string(), &proxy::service(&[*origin])))
-            .collect();
+        let ports = ports(origins);
+        let listeners = doors(&ports, origins).map(|(port, origin, tls)| {
+            let inside = proxy::service(&[origin]);
+            let inside = if tls { format!("Cert \"{{folder}}/wire.pem\"\n{inside}") } else { inside };
+            let listener = proxy::listener(&port.number().to_string(), &inside);
+            if tls { listener.replacen("ListenHTTP", "ListenHTTPS", 1) } else { listener }
+        });
+        let text: String = listeners.collect();
         let setup =
             Setup::new().global("Workers", "1").global("Client", "60").global("IoEngine", engine).text(&text);
         let program = Program::Ounce(Box::new(setup.start()));
@@ -58,13 +63,20 @@ impl Peer {
     /// What could not be prepared.
     pub fn nginx(cpu: usize, origins: &[SocketAddr]) -> Result<Peer, String> {
         cpu::bind_to(cpu)?;
-        let (folder, ports) = (folder()?, origins.iter().map(|_| Port::reserve()).collect::<Vec<Port>>());
+        let (folder, ports) = (folder()?, ports(origins));
         let path = folder.path().display();
         let mut servers = String::new();
-        for (number, (port, origin)) in ports.iter().zip(origins).enumerate() {
+        for (number, (port, origin, tls)) in doors(&ports, origins).enumerate() {
+            let tls = match tls {
+                true => format!(
+                    " ssl;\n  ssl_certificate {path}/pem; ssl_certificate_key {path}/pem;\n  \
+                     ssl_ecdh_curve X25519:prime256v1"
+                ),
+                false => String::new(),
+            };
             servers += &format!(
                 "upstream origin{number} {{ server {origin}; keepalive 2048; keepalive_requests 1000000000; }}\n\
-                 server {{\n  listen {} backlog=4096;\n  location / {{\n    proxy_pass http://origin{number};\n    \
+                 server {{\n  listen {} backlog=4096{tls};\n  location / {{\n    proxy_pass http://origin{number};\n    \
                  proxy_http_version 1.1;\n    proxy_set_header Host $http_host;\n    proxy_set_header Connection \"\";\n    \
                  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n    \
                  proxy_set_header X-Forwarded-Proto $scheme;\n    proxy_set_header X-Forwarded-Port $server_port;\n  }}\n}}\n",
@@ -89,15 +101,19 @@ impl Peer {
     /// What could not be prepared.
     pub fn haproxy(cpu: usize, origins: &[SocketAddr]) -> Result<Peer, String> {
         cpu::bind_to(cpu)?;
-        let (folder, ports) = (folder()?, origins.iter().map(|_| Port::reserve()).collect::<Vec<Port>>());
+        let (folder, ports) = (folder()?, ports(origins));
         let mut config = format!(
             "global\n  nbthread 1\n  maxconn {CONNECTIONS_MAX}\n\
              defaults\n  mode http\n  timeout client 60s\n  timeout server 60s\n  timeout connect 5s\n  \
              option forwardfor\n  http-reuse always\n"
         );
-        for (number, (port, origin)) in ports.iter().zip(origins).enumerate() {
+        for (number, (port, origin, tls)) in doors(&ports, origins).enumerate() {
+            let (scheme, tls) = match tls {
+                true => ("https", format!(" ssl crt {}/pem curves X25519:P-256", folder.path().display())),
+                false => ("http", String::new()),
+            };
             config += &format!(
-                "listen l{number}\n  bind {} backlog 4096\n  http-request set-header X-Forwarded-Proto http\n  \
+                "listen l{number}\n  bind {} backlog 4096{tls}\n  http-request set-header X-Forwarded-Proto {scheme}\n  \
                  http-request set-header X-Forwarded-Port %[dst_port]\n  server s {origin}\n",
                 port.address()
             );
@@ -112,6 +128,8 @@ impl Peer {
         config: String,
         command: &[&str],
     ) -> Result<Peer, String> {
+        let pem = folder.path().join("pem");
+        fs::write(&pem, wire::pem()).map_err(|error| format!("{}: {error}", pem.display()))?;
         let file = folder.path().join("config");
         fs::write(&file, config).map_err(|error| format!("{}: {error}", file.display()))?;
         let fill = |word: &&str| {
@@ -124,14 +142,16 @@ impl Peer {
         Ok(Peer { name, ports, program: Program::Other(Server::start(last, command)), _folder: folder })
     }
 
-    /// Where it listens, in the order of the origin's ports.
+    /// Where it listens, in the order of the origin's ports, with TLS or without.
     #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
+    pub fn addresses(&self, tls: bool) -> Vec<SocketAddr> {
         let last = match &self.program {
             Program::Ounce(_) => None,
             Program::Other(server) => Some(server.port()),
         };
-        self.ports.iter().chain(last).map(Port::address).collect()
+        let mut plain: Vec<SocketAddr> = self.ports.iter().chain(last).map(Port::address).collect();
+        let secure = plain.split_off(plain.len() / 2);
+        if tls { secure } else { plain }
     }
 
     /// The process that all its others descend from.
@@ -156,6 +176,20 @@ impl Peer {
         let memory = serving.and_then(process::memory);
         memory.map(|memory| memory.private).ok_or_else(|| format!("{} is gone", self.name))
     }
+}
+
+/// A port for each of the origin's, and another with TLS.
+fn ports(origins: &[SocketAddr]) -> Vec<Port> {
+    (0..origins.len() * 2).map(|_| Port::reserve()).collect()
+}
+
+/// The ports, where each leads, and whether it speaks TLS.
+fn doors<'a>(
+    ports: &'a [Port],
+    origins: &'a [SocketAddr],
+) -> impl Iterator<Item = (&'a Port, SocketAddr, bool)> {
+    let origin = move |at: usize| origins[at % origins.len()];
+    ports.iter().enumerate().map(move |(at, port)| (port, origin(at), at >= origins.len()))
 }
 
 fn folder() -> Result<TempDir, String> {

@@ -14,10 +14,11 @@ pub struct Hand {
     client: Client,
 }
 
+/// Where OpenSSL reads and writes.
 #[derive(Debug, Default)]
-struct Pockets {
-    incoming: Vec<u8>,
-    outgoing: Vec<u8>,
+pub(crate) struct Pockets {
+    pub(crate) incoming: Vec<u8>,
+    pub(crate) outgoing: Vec<u8>,
 }
 
 impl Read for Pockets {

@@ -26,6 +26,7 @@ pub mod process;
 pub mod program;
 pub mod proxy;
 pub mod script;
+pub mod sealed;
 pub mod targets;
 pub mod tool;
 pub mod wire;

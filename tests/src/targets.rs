@@ -11,8 +11,13 @@ use ounce_core::http::{RequestHead, ResponseHead, Version};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, Target); 4] =
-    [("h1_request", request), ("h1_response", response), ("chunked", chunked), ("conf", conf)];
+pub const ALL: [(&str, Target); 5] = [
+    ("h1_request", request),
+    ("h1_response", response),
+    ("chunked", chunked),
+    ("conf", conf),
+    ("tls", crate::sealed::tls),
+];
 
 const RULES: Rules = Rules { line_max: 4096, methods: 4, max_uri: None };
 /// For reading back what was written, where a bare LF has become CRLF and made its line longer.

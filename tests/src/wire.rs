@@ -83,6 +83,28 @@ pub fn client() -> Ssl {
     ssl
 }
 
+/// A client's side of a connection that speaks the newest version.
+///
+/// # Panics
+/// When OpenSSL has no memory.
+#[must_use]
+pub fn newest() -> Ssl {
+    let mut ssl = Ssl::new(&papers().clients[0]).expect("memory");
+    ssl.set_connect_state();
+    ssl
+}
+
+/// A client's side of a connection that speaks the version before.
+///
+/// # Panics
+/// When OpenSSL has no memory.
+#[must_use]
+pub fn older() -> Ssl {
+    let mut ssl = Ssl::new(&papers().clients[1]).expect("memory");
+    ssl.set_connect_state();
+    ssl
+}
+
 /// The next server's side of one.
 ///
 /// # Panics

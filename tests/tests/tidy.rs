@@ -20,7 +20,7 @@ const DEPENDENCIES: [(&str, &[&str]); 10] = [
     ("engine", &["ounce-conf", "ounce-core", "ounce-mem", "ounce-sys"]),
     ("ctl", &["ounce-conf"]),
     ("supervisor", &["ounce-conf", "ounce-core", "ounce-ctl", "ounce-engine", "ounce-mem", "ounce-sys"]),
-    ("tests", &["ounce-conf", "ounce-core", "ounce-manual"]),
+    ("tests", &["ounce-conf", "ounce-core", "ounce-engine", "ounce-manual", "ounce-mem"]),
     ("perf", &["ounce-conf", "ounce-core", "ounce-tests"]),
 ];
 

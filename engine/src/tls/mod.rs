@@ -16,7 +16,7 @@ mod session;
 pub(crate) use client::Dialer;
 pub use greeting::{Greeter, Greeting, Progress};
 pub use server::{Certificates, TICKET_KEY_BYTES};
-pub(crate) use session::{Pulled, Session};
+pub use session::{Pulled, Session};
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslMethod, SslVersion};

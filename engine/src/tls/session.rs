@@ -85,7 +85,8 @@ impl Write for Wire {
 }
 
 /// What a connection has for the core.
-pub(crate) enum Pulled {
+#[derive(Debug)]
+pub enum Pulled {
     /// The handshake is over.
     Established(Box<Secure>),
     /// Plaintext, never empty.
@@ -103,7 +104,7 @@ pub(crate) enum Pulled {
 }
 
 /// One connection's TLS.
-pub(crate) struct Session {
+pub struct Session {
     stream: SslStream<Wire>,
     established: bool,
     /// Nothing more is read: it ended or failed.
@@ -122,7 +123,8 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// The server's side of a connection that has just been accepted; `None` if OpenSSL has no memory for it.
-    pub(crate) fn accept(certificates: &Certificates, pool: &Pool) -> Option<Session> {
+    #[must_use]
+    pub fn accept(certificates: &Certificates, pool: &Pool) -> Option<Session> {
         let mut ssl = Ssl::new(certificates.context()).ok()?;
         ssl.set_accept_state();
         let session = Session::new(ssl, pool)?;
@@ -149,24 +151,26 @@ impl Session {
         Some(Session { stream, established: false, over: false, grown: None, pushed_us: 0 })
     }
 
-    pub(crate) fn is_established(&self) -> bool {
+    /// Whether the handshake is over.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
         self.established
     }
 
     /// Takes ciphertext that came in.
-    pub(crate) fn received(&mut self, buf: Buf) {
+    pub fn received(&mut self, buf: Buf) {
         if !self.over {
             self.stream.get_mut().input.push_back(buf);
         }
     }
 
     /// No more ciphertext will come.
-    pub(crate) fn ended(&mut self) {
+    pub fn ended(&mut self) {
         self.stream.get_mut().ended = true;
     }
 
     /// Works on what came in.
-    pub(crate) fn pull(&mut self) -> Pulled {
+    pub fn pull(&mut self) -> Pulled {
         if self.over {
             return Pulled::Nothing;
         }
@@ -247,7 +251,7 @@ impl Session {
     }
 
     /// Seals plaintext; false if the session is of no use any more.
-    pub(crate) fn push(&mut self, mut plain: &[u8], now_us: u64) -> bool {
+    pub fn push(&mut self, mut plain: &[u8], now_us: u64) -> bool {
         if now_us.saturating_sub(self.pushed_us) >= IDLE_US {
             self.grown = self.grown.map(|_| 0);
         }
@@ -267,7 +271,7 @@ impl Session {
     }
 
     /// Says that nothing more will be sent (close_notify, RFC 8446 6.1).
-    pub(crate) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         if self.established {
             // Whatever comes of it, the connection closes next.
             let _ = self.stream.shutdown();
@@ -275,12 +279,12 @@ impl Session {
     }
 
     /// Takes back ciphertext of which only a part was sent.
-    pub(crate) fn put_back(&mut self, rest: Buf) {
+    pub fn put_back(&mut self, rest: Buf) {
         self.stream.get_mut().output.push_front(rest);
     }
 
     /// Ciphertext that is to be sent next.
-    pub(crate) fn output(&mut self) -> Option<Buf> {
+    pub fn output(&mut self) -> Option<Buf> {
         let wire = self.stream.get_mut();
         let next = wire.output.pop_front();
         if next.is_none() {
