@@ -100,6 +100,11 @@
 //! | a client that asks for a name that no certificate has gets the first one | as there; refused with `StrictSNI` | asked for, and never done |
 //! | a body that ends with its TLS connection is complete | only with close_notify (RFC 9112 9.8) | a cut would pass for an end |
 //! | TLS records are sealed by the library | also by it: kTLS is not used | the kernels at hand offer none to try it on |
+//! | `SendFile` sends everything as `text/plain` | the type by the name's ending, else `application/octet-stream` | browsers show what they get |
+//! | `SendFile` knows neither ranges nor versions | one range, `ETag`, `Last-Modified` and their conditions | a download can be resumed; several ranges at once get the whole |
+//! | `SendFile` and `ACME` follow links in the middle of a name to anywhere | only to what lies below the directory, and absolute links not at all | one link must not give away the machine |
+//! | `ACME` is relative to the working directory | to the include directory, as Pound's development version | a service has no working directory worth the name |
+//! | a directory that is not there is found out by requests | an error when loading | it can be known |
 //! | times are whole seconds | also `90s`, `2m`, `1h`, `1d`; sizes also `64k`, `1m`, `1g` | as Pound's development version |
 
 #![forbid(unsafe_code)]

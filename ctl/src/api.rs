@@ -297,7 +297,8 @@ fn escape(bytes: &[u8], into: &mut String) {
 }
 
 /// Undoes percent-encoding (RFC 3986 2.1); `None` if a `%` is not followed by two hexadecimal digits.
-fn unescape(text: &str) -> Option<Vec<u8>> {
+#[must_use]
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

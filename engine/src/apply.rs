@@ -5,7 +5,9 @@ use crate::worker::Worker;
 use ounce_core::{Close, Effect, Event, Fault};
 use ounce_mem::{Buf, Counter, Key};
 use ounce_sys::errno::{Errno, Kind};
+use ounce_sys::passage;
 use ounce_sys::ring::Ring;
+use std::io;
 
 impl<R: Ring> Worker<'_, R> {
     pub(crate) fn apply(&mut self, effect: Effect) {
@@ -28,8 +30,7 @@ impl<R: Ring> Worker<'_, R> {
 
     fn connect(&mut self, key: Key, backend: u32) {
         let Some(address) = self.addresses[backend as usize].as_ref() else {
-            debug_assert!(false, "connect to a backend that is no server");
-            return;
+            return self.enter_house(key, backend);
         };
         match self.ring.socket(address) {
             Ok(fd) => {
@@ -47,6 +48,25 @@ impl<R: Ring> Worker<'_, R> {
                 self.pending.push_back((key, Event::Failed(fault)));
             }
         }
+    }
+
+    /// Connects to what the program answers itself.
+    fn enter_house(&mut self, key: Key, backend: u32) {
+        let entered = match self.house {
+            Some(house) => passage::enter(house, backend),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        let Ok(fd) = entered else {
+            // Too many wait there, or descriptors are scarce.
+            return self.pending.push_back((key, Event::Failed(Fault::Resource)));
+        };
+        let fd = self.ring.adopt(fd);
+        self.adopt(key, fd);
+        if let Some(socket) = self.socket(key) {
+            socket.backend = Some(backend);
+        }
+        self.start_receive(key);
+        self.pending.push_back((key, Event::Connected));
     }
 
     fn enqueue(&mut self, key: Key, buf: Buf) {

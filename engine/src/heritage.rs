@@ -26,6 +26,9 @@ pub struct Heritage {
     pub orders: RawFd,
     /// A datagram socket, one batch of lines a message; see [`crate::logout`].
     pub log: RawFd,
+    /// The way to the warden, where requests are answered that no backend and no worker answers; see
+    /// [`ounce_sys::passage`].
+    pub house: Option<RawFd>,
     /// How it talks to the kernel.
     pub io_engine: IoEngine,
 }

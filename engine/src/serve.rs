@@ -66,6 +66,7 @@ fn run<R: Ring>(
         id: process::pid().unsigned_abs(),
         utc_offset,
         clients_max: clients_max(files, heritage.sockets.len()),
+        house: heritage.house,
         log: Box::new(move |batch: &[u8]| pairs::send(log, batch).unwrap_or(false)),
     });
     worker.start();

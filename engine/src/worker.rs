@@ -16,6 +16,7 @@ use ounce_sys::ring::{Completion, Fd, Pipe, Ring};
 use ounce_sys::socket::Address;
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// The loop wakes at least this often, to show that it is alive.
@@ -46,6 +47,8 @@ pub struct WorkerSetup<'p, R: Ring> {
     pub utc_offset: i32,
     /// How many clients may be connected at once.
     pub clients_max: u32,
+    /// The way to what the program answers itself.
+    pub house: Option<RawFd>,
     /// Where log batches go.
     pub log: Box<dyn logout::Sink + 'p>,
 }
@@ -64,6 +67,7 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) addresses: Vec<Option<Address>>,
     /// What TLS to the plan's backends needs; `None` for plain ones.
     pub(crate) dialers: Vec<Option<Dialer>>,
+    pub(crate) house: Option<RawFd>,
     pub(crate) accepting: Accepting,
     pub(crate) certificates: Vec<Option<Certificates>>,
     pub(crate) wheel: Wheel,
@@ -109,6 +113,7 @@ impl<'p, R: Ring> Worker<'p, R> {
             sockets: Vec::new(),
             addresses: setup.plan.backends.iter().map(address).collect(),
             dialers: setup.tls.dialers,
+            house: setup.house,
             accepting: Accepting::new(&setup.sockets),
             certificates: setup.tls.certificates,
             wheel: Wheel::new(now.mono_us),

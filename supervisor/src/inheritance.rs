@@ -14,6 +14,7 @@
 //! | `R` | to the supervisor | ready: the control socket is served, log lines are taken. Must come within 30 s |
 //! | `C` | to the supervisor | a switch in the segment changed; it is passed on to every worker |
 //! | `O` | to the warden | reopen what log lines are written to (USR1) |
+//! | `D` | to the warden | another generation serves: answer what workers still ask for, and nothing else; return from `run` if they cannot ask for anything |
 //! | `S` | to the warden | take the log lines that are queued, write them, return from `run` (within 2 s) |
 //!
 //! End of file on the orders socket means that the supervisor is gone: the warden ends as after `S`.
@@ -26,6 +27,7 @@ use ounce_core::Plan;
 use ounce_engine::tls::Greeter;
 use ounce_mem::{Owner, Segment};
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -51,6 +53,10 @@ pub(crate) struct Inheritance {
     pub(crate) orders: RawFd,
     /// The control socket: bound, listening, non-blocking, its mode and owner set.
     pub(crate) control: Option<RawFd>,
+    /// Where requests come from that no backend and no worker answers; see [`ounce_sys::passage`].
+    pub(crate) house: Option<RawFd>,
+    /// What relative paths of directories are below.
+    pub(crate) folder: PathBuf,
     /// Request lines go to standard output and problems to standard error, whatever `LogFacility` says.
     pub(crate) standard_streams: bool,
     /// Basename of argv\[0\]: the default syslog tag and the prefix of diagnostics.

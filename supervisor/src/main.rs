@@ -14,6 +14,7 @@
 //! | `handover`, `takeover` | what one program leaves to the next, and how that one begins |
 //! | `reload`, `known` | a changed configuration is checked in a child, which passes on what it asked the system |
 //! | `preprocess` | a command that makes the configuration |
+//! | `house` | the way from workers to the warden, for what the program answers itself |
 //! | `listen` | the listening sockets and who gets which |
 //! | `rows` | rows of the segment: claimed, kept, swept |
 //! | `child`, `worker` | fork, and what a child does first |
@@ -38,6 +39,7 @@ mod demo;
 mod events;
 mod fleet;
 mod handover;
+mod house;
 mod inheritance;
 mod known;
 mod listen;

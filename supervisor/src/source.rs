@@ -1,5 +1,6 @@
 //! Where the configuration comes from, and what one reading of it makes.
 
+use crate::house::House;
 use crate::known::{Known, Lookup};
 use crate::listen::Place;
 use crate::preprocess::{self, Made};
@@ -65,6 +66,8 @@ pub(crate) struct Generation {
     pub(crate) control: Option<Place>,
     /// What a worker keeps of its rights; the warden keeps its root directory as well.
     pub(crate) descent: Descent,
+    /// The way from its workers to its warden, once it rises; if there is anything to go there for.
+    pub(crate) house: Option<House>,
     /// Its rows in the segment.
     pub(crate) identities: Vec<Identity>,
 }
@@ -159,6 +162,7 @@ impl Source {
                 places: config.listeners.iter().map(|of| Place::of(&of.listen, &self.folder)).collect(),
                 control: config.global.control.as_ref().map(|of| Place::of_control(of, &self.folder)),
                 descent,
+                house: None,
                 identities,
                 config: Arc::new(config),
             }),

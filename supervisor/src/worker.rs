@@ -1,6 +1,7 @@
 //! The work of children: one worker, or the warden.
 
 use crate::child::{Outfit, fork};
+use crate::house::House;
 use crate::inheritance::Inheritance;
 use crate::listen::Bindings;
 use crate::source::Generation;
@@ -43,6 +44,8 @@ pub(crate) fn fork_worker(
     let sockets = deal(generation, position, bindings);
     let mut keep: Vec<RawFd> = sockets.iter().map(|socket| socket.fd).collect();
     keep.push(log);
+    let house = generation.house.as_ref().map(House::worker_end);
+    keep.extend(house);
     let cpu = cpus.get(usize::from(position) % cpus.len().max(1)).copied();
     let outfit = Outfit { name: "ounce-worker", cpu, keep, orders: Some(orders), detached };
     let heritage = Heritage {
@@ -54,6 +57,7 @@ pub(crate) fn fork_worker(
         sockets,
         orders,
         log,
+        house,
         io_engine: generation.config.global.io_engine,
     };
     fork(&outfit, || ounce_engine::serve(&heritage, || descend(&generation.descent)))
@@ -64,7 +68,8 @@ pub(crate) fn fork_worker(
 /// # Errors
 /// What fork(2) reports.
 pub(crate) fn fork_warden(birth: Birth<'_>, mut inheritance: Inheritance) -> io::Result<i32> {
-    let keep = inheritance.log.iter().chain(&inheritance.control).copied().collect();
+    let keep =
+        inheritance.log.iter().chain(&inheritance.control).chain(&inheritance.house).copied().collect();
     let outfit = Outfit {
         name: "ounce-warden",
         cpu: None,
@@ -77,8 +82,10 @@ pub(crate) fn fork_warden(birth: Birth<'_>, mut inheritance: Inheritance) -> io:
     fork(&outfit, || {
         // Keys are root's to read.
         inheritance.greeters = Greeter::build(&inheritance.plan)?;
+        // What only root may reach is opened before; what is in it must be for the user to read.
+        let directories = warden::open_directories(&inheritance);
         descend(&descent)?;
-        warden::run(inheritance)
+        warden::run(inheritance, directories)
     })
 }
 

@@ -16,5 +16,5 @@ pub(super) const ROWS: &[Row] = &[
     row("Mode", CONTROL, "permission bits of the control socket (600)").takes(&[one(Kind::Octal, "bits")]),
     row("ChangeOwner", CONTROL, "give the control socket to User and Group (no)")
         .takes(&[one(Kind::Flag, "value")]),
-    row("Control", SERVICE, "answer with the control interface").repeat(Repeat::Many).later(),
+    row("Control", SERVICE, "answer with the control interface").repeat(Repeat::Many),
 ];

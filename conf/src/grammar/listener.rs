@@ -98,9 +98,8 @@ pub(super) const ROWS: &[Row] = &[
     )
     .takes(&[one(Kind::Flag, "value")]),
     row("ACME", &[Scope::Http], "answer ACME challenges from files of this directory")
-        .takes(&[one(Kind::Text, "directory")])
-        .repeat(Repeat::Many)
-        .later(),
+        .takes(&[one(Kind::File, "directory")])
+        .repeat(Repeat::Many),
     row("SetHeader", HEADERS, "set a header: \"Name: value\"")
         .also(&["AddHeader", "HeaderAdd"])
         .takes(&[one(Kind::Text, "header")])

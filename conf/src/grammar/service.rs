@@ -22,11 +22,10 @@ pub(super) const ROWS: &[Row] = &[
         .section(Scope::Session)
         .repeat(Repeat::Once),
     row("Balancer", SERVICE, "how a backend is chosen").takes(&[one(BALANCERS, "algorithm")]),
-    row("Metrics", SERVICE, "answer with metrics").repeat(Repeat::Many).later(),
+    row("Metrics", SERVICE, "answer with metrics").repeat(Repeat::Many),
     row("SendFile", SERVICE, "answer with files of this directory")
         .takes(&[one(Kind::File, "directory")])
-        .repeat(Repeat::Many)
-        .later(),
+        .repeat(Repeat::Many),
     row("Success", SERVICE, "answer 200 without a body").repeat(Repeat::Many),
     row("LuaBackend", SERVICE, "answer in Lua")
         .takes(&[one(Kind::Text, "function"), any(Kind::Text, "argument")])

@@ -15,7 +15,7 @@ use std::time::Duration;
 const PRIORITY: u16 = 5;
 
 /// Weight of an answer that is made here.
-const PRIORITY_OWN: u16 = 1;
+pub(super) const PRIORITY_OWN: u16 = 1;
 
 /// Every limit of an emergency backend that gives none of its own, whatever the global ones say.
 const EMERGENCY_LIMIT: Duration = Duration::from_secs(120);

@@ -55,6 +55,7 @@ impl Lowering<'_> {
                     let service = self.service(inner, (Some(position), listener.services.len()));
                     listener.services.push(service);
                 }
+                "ACME" => listener.services.extend(self.acme(inner)),
                 "LogLevel" => {
                     own_log_level = true;
                     if let Some(format) = self.log_level(inner) {

@@ -11,6 +11,7 @@ mod control;
 mod expansion;
 mod global;
 mod header;
+mod house;
 mod listener;
 mod log;
 mod log_format;

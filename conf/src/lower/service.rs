@@ -7,6 +7,9 @@ use crate::grammar::Status;
 use crate::model::{Condition, Originator, Service, ServiceName};
 use crate::tree::Statement;
 
+/// What answers all requests of its service.
+const OWN: [&str; 5] = ["Error", "Success", "Metrics", "Control", "SendFile"];
+
 impl Lowering<'_> {
     pub(super) fn service(&mut self, statement: &Statement, seat: Seat) -> Service {
         let mut service = Service {
@@ -51,6 +54,7 @@ impl Lowering<'_> {
                 "Redirect" => service.backends.extend(self.redirect(inner)),
                 "Error" => service.backends.extend(self.error_backend(inner)),
                 "Success" => service.backends.push(self.success(inner)),
+                _ if self.house(inner, &mut service.backends) => {}
                 "FallThrough" => service.fall_through = true,
                 "RewriteErrors" => service.rewrite_errors = Some(inner.flag()),
                 _ if inner.row.is_condition() => conditions.extend(self.condition(inner)),
@@ -70,13 +74,13 @@ impl Lowering<'_> {
     /// One kind of backend to a service, but redirects, which Pound lets stand beside others.
     fn check_kinds(&mut self, statement: &Statement) {
         let named = |name| statement.block().iter().filter(move |inner| inner.row.name == name);
+        let own = || statement.block().iter().filter(|inner| OWN.contains(&inner.row.name));
         let servers = named("Backend").count() + named("UseBackend").count();
-        let (redirects, errors) =
-            (named("Redirect").count(), named("Error").count() + named("Success").count());
-        if errors > 0 && servers + redirects + errors > 1 {
-            if let Some(error) = named("Error").chain(named("Success")).next_back() {
-                let text = format!("{} cannot stand beside other backends of the service", error.row.name);
-                self.error(error.keyword, text);
+        let (redirects, answers) = (named("Redirect").count(), own().count());
+        if answers > 0 && servers + redirects + answers > 1 {
+            if let Some(last) = own().next_back() {
+                let text = format!("{} cannot stand beside other backends of the service", last.row.name);
+                self.error(last.keyword, text);
             }
         } else if servers + redirects > 1
             && let Some(redirect) = named("Redirect").next_back()
@@ -84,7 +88,7 @@ impl Lowering<'_> {
             let text = "Redirect stands beside other backends; requests are spread over them";
             self.warn(redirect.keyword, text);
         }
-        let any = servers + redirects + errors + named("Emergency").count() > 0;
+        let any = servers + redirects + answers + named("Emergency").count() > 0;
         // A kind of backend that is not supported yet was reported; it is not missing.
         let refused = statement.block().iter().any(|inner| inner.row.status == Status::Later);
         if let Some(fall_through) = named("FallThrough").next() {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `BackEnd`, `Emergency`, `Redirect`, `Error` or `Success` of a service.
+/// `BackEnd`, `Emergency` or what else answers the requests of a service.
 #[derive(Debug, Clone)]
 pub struct Backend {
     /// Its name, if it has one: its label, or the name of the global backend that it is.
@@ -41,6 +41,26 @@ pub enum BackendKind {
     },
     /// 200 without a body.
     Success,
+    /// Answered by the program itself, beside its workers.
+    House {
+        /// With what.
+        work: HouseWork,
+        /// `TimeOut`: inactivity limit.
+        timeout: Duration,
+    },
+}
+
+/// What the program itself answers with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HouseWork {
+    /// `Metrics`: counters and states in the OpenMetrics text format.
+    Metrics,
+    /// `Control`: the control interface.
+    Control,
+    /// `SendFile`: the files below this directory, by the path of the request.
+    SendFile(PathBuf),
+    /// `ACME`: answers to challenges of certificate authorities, files of this directory.
+    Acme(PathBuf),
 }
 
 /// A server that is connected to.

@@ -14,7 +14,7 @@ mod session;
 mod tls;
 
 pub use ahead::{Ahead, AheadGlobal, Tunnel};
-pub use backend::{Address, Backend, BackendKind, ErrorPage, Server};
+pub use backend::{Address, Backend, BackendKind, ErrorPage, HouseWork, Server};
 pub use condition::{Condition, Flavour, Kind, NamedCondition, Pattern};
 pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget, Originator};
 pub use listener::{HeaderRule, Listen, Listener, Protocol, RewriteLocation};

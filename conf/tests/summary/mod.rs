@@ -6,8 +6,8 @@ mod rules;
 use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
     Address, Ahead, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global,
-    HeaderRule, Kind, Listener, LogLine, LogPiece, Originator, Pattern, Protocol, RewriteLocation, Server,
-    Service,
+    HeaderRule, HouseWork, Kind, Listener, LogLine, LogPiece, Originator, Pattern, Protocol, RewriteLocation,
+    Server, Service,
 };
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
@@ -175,6 +175,16 @@ fn backend(backend: &Backend) -> String {
         }
         BackendKind::Redirect { code, url } => format!("redirect {code} {url:?}"),
         BackendKind::Success => "success".to_owned(),
+        BackendKind::House { work, timeout } => {
+            let mut out = match work {
+                HouseWork::Metrics => "metrics".to_owned(),
+                HouseWork::Control => "control".to_owned(),
+                HouseWork::SendFile(path) => format!("files of {path:?}"),
+                HouseWork::Acme(path) => format!("challenges of {path:?}"),
+            };
+            add(&mut out, "timeout", timeout, &Duration::from_secs(15));
+            out
+        }
         BackendKind::Error { code, page } => {
             format!("error {code} {}", page.as_ref().map(self::page).unwrap_or_default())
                 .trim_end()

@@ -129,6 +129,7 @@ fn backend(backend: &Value, text: &mut String) {
             ),
         ),
         "redirect" => line(text, format_args!("{} {} ", word(&backend["code"]), word(&backend["url"]))),
+        "file" | "acme" => line(text, format_args!("{} ", word(&backend["path"]))),
         "error" => line(text, format_args!("{} ", word(&backend["status"]))),
         _ => {}
     }

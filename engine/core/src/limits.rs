@@ -43,6 +43,10 @@ pub(crate) const EMPTY_LINES_MAX: usize = 64;
 /// fit, and a chain of rules that double it does not.
 pub(crate) const REWRITTEN_BYTES_MAX: usize = 128 * 1024;
 
+/// Attempts beyond the first at what the program answers itself: whoever answers may be replaced while it does, and a
+/// request that ends each one must not go on for ever.
+pub(crate) const HOUSE_RETRIES: u16 = 2;
+
 /// Interim (1xx) responses that one request may bring: more is a backend gone wrong.
 pub(crate) const INTERIM_MAX: u8 = 16;
 

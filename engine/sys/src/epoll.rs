@@ -346,6 +346,12 @@ impl Ring for EpollRing {
         Ok(fd)
     }
 
+    fn adopt(&mut self, fd: OwnedFd) -> Fd {
+        let fd = Fd(fd.into_raw_fd());
+        *self.file(fd) = File::connection(self.file(fd).queued);
+        fd
+    }
+
     fn connect(&mut self, fd: Fd, to: &Address, token: Token) {
         let result = match RawAddress::new(to) {
             // SAFETY: pointer and length are of an address that lives over the call.

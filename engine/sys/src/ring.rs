@@ -18,6 +18,7 @@ use crate::errno::Errno;
 use crate::socket::Address;
 use ounce_mem::{Buf, Pool};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// A socket or other descriptor as this ring knows it: a number of the kernel's, or of the simulation's.
@@ -125,6 +126,9 @@ pub trait Ring {
     /// # Errors
     /// What socket(2) reports, EMFILE above all.
     fn socket(&mut self, to: &Address) -> io::Result<Fd>;
+
+    /// Takes in a connected stream socket that was made elsewhere. It is non-blocking.
+    fn adopt(&mut self, fd: OwnedFd) -> Fd;
 
     /// Connects. Ends as `Connected`, `Failed` or `Cancelled`.
     fn connect(&mut self, fd: Fd, to: &Address, token: Token);

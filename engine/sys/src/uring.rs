@@ -27,7 +27,7 @@ use ounce_mem::{Buf, Pool};
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 /// Entries of the submission queue. It is emptied each turn and whenever it is full; a larger one would only drag more
@@ -283,6 +283,10 @@ impl Ring for UringRing {
 
     fn socket(&mut self, to: &Address) -> io::Result<Fd> {
         Ok(Fd(socket::outgoing(to)?.into_raw_fd()))
+    }
+
+    fn adopt(&mut self, fd: OwnedFd) -> Fd {
+        Fd(fd.into_raw_fd())
     }
 
     fn connect(&mut self, fd: Fd, to: &Address, token: Token) {

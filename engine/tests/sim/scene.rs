@@ -196,6 +196,7 @@ impl Scene {
         let listening = net.bind(&address("10.0.0.1:80"));
         let owner = segment.fleet().begin(0, 1);
         let mut worker = Worker::new(WorkerSetup {
+            house: None,
             ring: net.ring(pool.clone()),
             plan,
             segment,

@@ -29,7 +29,8 @@ use std::collections::BTreeMap;
 
 /// A child that is not ready after so long has failed.
 const READY_MS: u64 = 30_000;
-/// How long after its `Grace` a draining worker may take to end by itself.
+/// How long after its `Grace` a draining worker may take to end by itself. A draining warden has twice as long: what it
+/// answers are requests of those workers.
 const DRAIN_SLACK_MS: u64 = 1_000;
 /// How long a child may take to end after it was told to stop.
 const STOP_MS: u64 = 2_000;
@@ -113,10 +114,7 @@ impl Fleet {
         for (slot, generation, role) in children {
             let phase = match role {
                 _ if generation == serving => Phase::Ready { since: now },
-                Role::Worker { .. } => {
-                    Phase::Draining { until: now.saturating_add(grace_ms + DRAIN_SLACK_MS) }
-                }
-                Role::Warden => Phase::Stopping { until: now + STOP_MS },
+                _ => Phase::Draining { until: now.saturating_add(grace_ms + drain_slack_ms(role)) },
             };
             self.grace_ms.insert(generation, grace_ms);
             let member =
@@ -203,7 +201,7 @@ impl Fleet {
         self.ending = Ending::Draining;
         let retiring = self.slots(|member| matches!(member.role, Role::Worker { .. }));
         for slot in retiring {
-            self.drain_worker(slot, now, out);
+            self.drain_member(slot, now, out);
         }
         self.settle(now, out);
     }
@@ -275,21 +273,24 @@ impl Fleet {
     /// Sends a generation's members home, each in its way.
     fn retire(&mut self, generation: u32, now: u64, out: &mut Vec<Action>) {
         for slot in self.slots(|member| member.generation == generation) {
-            match self.members[&slot].role {
-                Role::Worker { .. } => self.drain_worker(slot, now, out),
-                Role::Warden => self.stop_member(slot, now, out),
+            let member = &self.members[&slot];
+            match (member.role, member.phase) {
+                // It has answered nothing yet.
+                (Role::Warden, Phase::Starting { .. }) => self.stop_member(slot, now, out),
+                _ => self.drain_member(slot, now, out),
             }
         }
-        self.close_if_empty(generation, out);
+        self.close(generation, now, out);
     }
 
-    fn drain_worker(&mut self, slot: Slot, now: u64, out: &mut Vec<Action>) {
+    fn drain_member(&mut self, slot: Slot, now: u64, out: &mut Vec<Action>) {
         let Some(member) = self.members.get_mut(&slot) else { return };
         match member.phase {
             // One that is still starting may have accepted connections already: it is not killed but drained.
             Phase::Starting { .. } | Phase::Ready { .. } => {
                 let grace = self.grace_ms.get(&member.generation).copied().unwrap_or(0);
-                member.phase = Phase::Draining { until: now.saturating_add(grace + DRAIN_SLACK_MS) };
+                let until = now.saturating_add(grace + drain_slack_ms(member.role));
+                member.phase = Phase::Draining { until };
                 out.push(Action::Drain(slot));
             }
             Phase::Waiting { .. } => {
@@ -326,12 +327,12 @@ impl Fleet {
             let reason = format!("{} is gone before its generation was ready: {reason}", member.role);
             self.members.remove(&slot);
             self.give_up_rising(&reason, now, out);
-            self.close_if_empty(generation, out);
+            self.close(generation, now, out);
         } else if self.serving == Some(generation) && self.is_wanted(slot) {
             self.replace(slot, reason, now, out);
         } else {
             self.members.remove(&slot);
-            self.close_if_empty(generation, out);
+            self.close(generation, now, out);
         }
     }
 
@@ -432,10 +433,19 @@ impl Fleet {
         }
     }
 
-    fn close_if_empty(&mut self, generation: u32, out: &mut Vec<Action>) {
+    /// A generation that is on its way out ends when its last worker has ended, and then its warden.
+    fn close(&mut self, generation: u32, now: u64, out: &mut Vec<Action>) {
+        if self.serving == Some(generation) || self.rising == Some(generation) {
+            return;
+        }
+        let left = self.slots(|member| member.generation == generation);
+        if left.iter().all(|slot| self.members[slot].role == Role::Warden) {
+            for slot in left {
+                self.stop_member(slot, now, out);
+            }
+        }
         let alive = self.members.values().any(|member| member.generation == generation);
-        let active = self.serving == Some(generation) || self.rising == Some(generation);
-        if !alive && !active && self.grace_ms.remove(&generation).is_some() {
+        if !alive && self.grace_ms.remove(&generation).is_some() {
             out.push(Action::Over(generation));
         }
     }
@@ -454,6 +464,13 @@ impl Fleet {
             self.finished = true;
             out.push(Action::Finished);
         }
+    }
+}
+
+fn drain_slack_ms(role: Role) -> u64 {
+    match role {
+        Role::Worker { .. } => DRAIN_SLACK_MS,
+        Role::Warden => 2 * DRAIN_SLACK_MS,
     }
 }
 

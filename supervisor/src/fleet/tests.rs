@@ -95,13 +95,31 @@ fn the_old_generation_drains_only_when_the_new_one_is_ready() {
             Action::Committed { generation: 2, retired: Some(1) },
             Action::Drain(0),
             Action::Drain(1),
-            Action::Stop(2)
+            Action::Drain(2)
         ]
     );
     scene.on(Event::Exited(2, "status 0".into()));
     scene.on(Event::Exited(0, "status 0".into()));
     assert_eq!(scene.take(), []);
     scene.on(Event::Exited(1, "status 0".into()));
+    assert_eq!(scene.take(), [Action::Over(1)]);
+}
+
+/// It may be answering their requests.
+#[test]
+fn a_draining_warden_outlives_its_workers() {
+    let mut scene = Scene::serving();
+    scene.raise(2).unwrap();
+    for slot in 3..6 {
+        scene.on(Event::Ready(slot));
+    }
+    scene.on(Event::Exited(0, "status 0".into()));
+    scene.take();
+    scene.pass(31_000);
+    assert_eq!(scene.take(), [Action::Stop(1)]);
+    scene.on(Event::Exited(1, "status 0".into()));
+    assert_eq!(scene.take(), [Action::Stop(2)]);
+    scene.on(Event::Exited(2, "status 0".into()));
     assert_eq!(scene.take(), [Action::Over(1)]);
 }
 
@@ -151,7 +169,7 @@ fn a_generation_that_is_not_ready_in_time_is_given_up() {
     let reason = "worker 1 was not ready within 30 s".to_string();
     assert_eq!(
         scene.take(),
-        [Action::Kill(4), Action::RolledBack { generation: 2, reason }, Action::Drain(3), Action::Stop(5)]
+        [Action::Kill(4), Action::RolledBack { generation: 2, reason }, Action::Drain(3), Action::Drain(5)]
     );
 }
 
@@ -357,7 +375,7 @@ fn generations_do_not_overlap_without_bound() {
     scene.on(Event::Exited(0, "status 0".into()));
     scene.on(Event::Exited(1, "status 0".into()));
     scene.raise(3).unwrap();
-    assert_eq!(scene.take(), [fork(0, 3, 0), fork(1, 3, 1), fork_warden(6, 3)]);
+    assert_eq!(scene.take()[1..], [fork(0, 3, 0), fork(1, 3, 1), fork_warden(6, 3)]);
 }
 
 #[test]
@@ -377,7 +395,7 @@ fn a_worker_that_is_replaced_during_a_reload_is_the_old_generations() {
             Action::Committed { generation: 2, retired: Some(1) },
             Action::Drain(0),
             Action::Drain(1),
-            Action::Stop(2)
+            Action::Drain(2)
         ]
     );
 }
@@ -408,7 +426,7 @@ fn adopted_children_are_the_serving_generation_or_on_their_way_out() {
             Action::Committed { generation: 3, retired: Some(2) },
             Action::Drain(3),
             Action::Drain(4),
-            Action::Stop(5)
+            Action::Drain(5)
         ]
     );
     scene.die(0);

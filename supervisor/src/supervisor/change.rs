@@ -5,6 +5,7 @@
 use super::{Supervisor, now};
 use crate::children::{ACCEPT, CHANGED};
 use crate::fleet::{Role, Slot};
+use crate::house::House;
 use crate::known::{Known, Lookup};
 use crate::listen::{Bindings, Staged, open_control};
 use crate::reload::Checker;
@@ -72,7 +73,14 @@ fn give_control(generation: &Generation, folder: &Path) -> Result<(), String> {
 
 impl Supervisor {
     /// Forks a staged generation.
-    pub(super) fn rise(&mut self, generation: Generation, staged: Staged) -> Result<(), String> {
+    pub(super) fn rise(&mut self, mut generation: Generation, staged: Staged) -> Result<(), String> {
+        match House::for_plan(&generation.plan) {
+            Ok(house) => generation.house = house,
+            Err(error) => {
+                self.bindings.roll_back(staged);
+                return Err(format!("cannot make a way to the warden: {error}"));
+            }
+        }
         let grace_ms = u64::try_from(generation.config.global.grace.as_millis()).unwrap_or(u64::MAX / 2);
         let mut out = Vec::new();
         let raised = self.fleet.raise(generation.number, generation.workers, grace_ms, now(), &mut out);

@@ -15,6 +15,7 @@ use crate::daemon::Starter;
 use crate::demo::{Demo, origin};
 use crate::events::{Events, Watch};
 use crate::fleet::{Action, Event, Fleet, Role, Slot};
+use crate::house::House;
 use crate::inheritance::Inheritance;
 use crate::listen::{Bindings, Staged};
 use crate::log::Log;
@@ -322,6 +323,8 @@ impl Supervisor {
                     log: self.logs.readers(),
                     orders: theirs.as_raw_fd(),
                     control: control.and_then(|fds| fds.first().copied()),
+                    house: generation.house.as_ref().map(House::warden_end),
+                    folder: self.setup.source.folder.clone(),
                     standard_streams: self.setup.standard_streams,
                     name: self.setup.name.clone(),
                     workers: generation.workers,

@@ -12,7 +12,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ounce_ctl::api::{Object, Refusal, Request, ServicePath};
 use ounce_ctl::render::json::render;
@@ -93,7 +93,20 @@ impl Control {
             .await
     }
 
-    async fn respond(&self, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Answers a request for metrics.
+    pub(super) fn metrics(&self, method: &Method) -> Response<Full<Bytes>> {
+        if method != Method::GET && method != Method::HEAD {
+            return refusal(StatusCode::METHOD_NOT_ALLOWED, Some("GET, HEAD"));
+        }
+        granted(metrics::CONTENT_TYPE, metrics::render(&self.view()))
+    }
+
+    fn view(&self) -> View<'_> {
+        View { of: &self.of, objects: &self.objects, at: Moment::now() }
+    }
+
+    /// Answers a request of the API.
+    pub(super) async fn respond(&self, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         if Limited::new(body, BODY_BYTES_MAX).collect().await.is_err() {
             return refusal(StatusCode::PAYLOAD_TOO_LARGE, None);
@@ -116,7 +129,7 @@ impl Control {
     }
 
     async fn answer(&self, request: &Request) -> Answer {
-        let view = View { of: &self.of, objects: &self.objects, at: Moment::now() };
+        let view = self.view();
         match request {
             Request::Metrics => Answer::Text(metrics::render(&view)),
             Request::Core => Answer::Object(view.core()),
@@ -145,6 +158,7 @@ impl Control {
     fn switch(&self, object: &Object, enable: bool) -> Result<(), Refusal> {
         let (plan, segment) = (&self.of.plan, &self.of.segment);
         match self.objects.find(plan, object).ok_or(Refusal::NotFound)? {
+            found if self.objects.controls(plan, found) => return Err(Refusal::BadParameter),
             Found::Listener(listener) => {
                 segment.listeners().set_disabled(ListenerId(plan.listeners[listener].row), !enable);
             }

@@ -3,7 +3,7 @@
 use super::calendar::api_time;
 use super::objects::{Door, Found, Objects};
 use crate::inheritance::Inheritance;
-use ounce_conf::model::{Protocol, SessionKind};
+use ounce_conf::model::{HouseWork, Protocol, SessionKind};
 use ounce_core::route::plan::{BackendIx, BackendKind, BackendPlan, ListenerPlan, ServiceIx, ServicePlan};
 use ounce_mem::{BackendId, ListenerId, Member, Phase, ServiceId};
 use serde_json::{Value, json};
@@ -253,6 +253,18 @@ impl View<'_> {
                 object["code"] = redirect.code.into();
                 object["url"] = backend.name.strip_prefix("redirect:").unwrap_or(&backend.name).into();
                 object["has_uri"] = (!redirect.append_target).into();
+            }
+            BackendKind::House { work, .. } => {
+                object["type"] = match work {
+                    HouseWork::Metrics => "metrics",
+                    HouseWork::Control => "control",
+                    HouseWork::SendFile(_) => "file",
+                    HouseWork::Acme(_) => "acme",
+                }
+                .into();
+                if let HouseWork::SendFile(path) | HouseWork::Acme(path) = work {
+                    object["path"] = path.to_string_lossy().into();
+                }
             }
             BackendKind::Success => object["type"] = "success".into(),
             BackendKind::Error { code, page } => {

@@ -1,6 +1,7 @@
 //! The warden: an unprivileged process beside the workers, for all that is not traffic.
 //!
-//! It probes dead backends ([`probe`]), writes the log ([`logsink`]) and answers the control socket ([`control`]). It
+//! It probes dead backends ([`probe`]), writes the log ([`logsink`]), answers the control socket ([`control`]) and what
+//! the program itself answers in the place of backends ([`house`]). It
 //! holds nothing that is not in the segment, the configuration or a socket that the supervisor keeps, so it may be
 //! killed at any instruction: its successor goes on where it was, and workers notice nothing.
 //!
@@ -8,6 +9,7 @@
 
 pub(crate) mod calendar;
 mod control;
+mod house;
 mod json;
 mod link;
 mod logfile;
@@ -22,7 +24,10 @@ pub(crate) mod syslog;
 mod tests;
 
 use crate::inheritance::Inheritance;
+pub(crate) use house::{Directories, open_directories};
+
 use control::Control;
+use house::House;
 use logsink::Sink;
 use lost::Lost;
 use std::io;
@@ -35,6 +40,10 @@ use tokio::net::{UnixDatagram, UnixListener};
 const BEAT: Duration = Duration::from_millis(250);
 /// How long queued lines may take to be written when the warden is told to stop.
 const FINISH_MAX: Duration = Duration::from_millis(1500);
+/// Most threads that read files at a time: as many as a disk has use for.
+const THREADS_MAX: usize = 32;
+/// Stack of such a thread.
+const STACK_BYTES: usize = 256 * 1024;
 /// Batches that are still taken from a worker's socket when the warden is told to stop.
 const LAST_TURNS: usize = 64;
 
@@ -42,18 +51,20 @@ const LAST_TURNS: usize = 64;
 ///
 /// # Errors
 /// Why it could not begin.
-pub(crate) fn run(inheritance: Inheritance) -> Result<(), String> {
+pub(crate) fn run(inheritance: Inheritance, directories: Directories) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(THREADS_MAX)
+        .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|error| format!("cannot start a runtime: {error}"))?;
-    let outcome = runtime.block_on(work(Arc::new(inheritance)));
+    let outcome = runtime.block_on(work(Arc::new(inheritance), directories));
     // A thread that blocks on a stalled terminal is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-async fn work(of: Arc<Inheritance>) -> Result<(), String> {
+async fn work(of: Arc<Inheritance>, directories: Directories) -> Result<(), String> {
     let orders = Arc::new(adopt_datagram(of.orders).map_err(|error| format!("orders socket: {error}"))?);
     let lost = Lost::in_segment(Arc::clone(&of.segment), of.owner.worker);
     let sink = Sink::open(&of.config.global, of.standard_streams, &of.name, of.supervisor, lost.clone())
@@ -66,17 +77,34 @@ async fn work(of: Arc<Inheritance>) -> Result<(), String> {
         tasks.push(tokio::spawn(logsink::read(Arc::clone(&socket), Arc::clone(&sink), lost.clone())));
         sockets.push(socket);
     }
+    let control = Arc::new(Control::new(Arc::clone(&of), Arc::clone(&orders)));
+    let house = match of.house {
+        Some(fd) => {
+            let passage = adopt_datagram(fd).map_err(|error| format!("house: {error}"))?;
+            let house = House::new(&of, Arc::clone(&control), directories, |text| sink.problem(text));
+            Some(tokio::spawn(Arc::new(house).serve(passage)))
+        }
+        None => None,
+    };
     if let Some(fd) = of.control {
         let listener = adopt_listener(fd).map_err(|error| format!("control socket: {error}"))?;
-        let control = Arc::new(Control::new(Arc::clone(&of), Arc::clone(&orders)));
         tasks.push(tokio::spawn(control.serve(listener)));
     }
     tasks.push(tokio::spawn(probe::run(Arc::clone(&of), Arc::clone(&sink))));
     // The first beat comes before READY, so that whoever watches it has something to watch.
     of.segment.fleet().beat(of.owner, ounce_sys::clock::monotonic_ms());
-    tasks.push(tokio::spawn(beat(Arc::clone(&of))));
+    tokio::spawn(beat(Arc::clone(&of)));
     orders.send(b"R").await.map_err(|error| format!("orders socket: {error}"))?;
-    obey(&orders, &sink).await;
+    let last = obey(&orders, |order| match order {
+        b'S' | b'D' => true,
+        b'O' => {
+            sink.reopen();
+            false
+        }
+        // An order of a later version; none of ours.
+        _ => false,
+    })
+    .await;
     for task in tasks {
         task.abort();
         // A task that was aborted lets go of the sink.
@@ -93,22 +121,22 @@ async fn work(of: Arc<Inheritance>) -> Result<(), String> {
         // What a stalled reader leaves unwritten is lost with this process.
         let _ = tokio::time::timeout(FINISH_MAX, sink.finish()).await;
     }
+    if last == Some(b'D') && house.is_some() {
+        // Its successor does all else; the last workers of its own generation may still ask for something.
+        obey(&orders, |order| order == b'S').await;
+    }
     Ok(())
 }
 
-/// Follows orders until one of them is to stop.
-async fn obey(orders: &UnixDatagram, sink: &Sink) {
+/// Follows orders until one of them is the last, which is returned unless the supervisor is gone.
+async fn obey(orders: &UnixDatagram, is_last: impl Fn(u8) -> bool) -> Option<u8> {
     let mut order = [0; 16];
     loop {
         match orders.recv(&mut order).await {
             // The supervisor is gone, or the socket is of no use.
-            Ok(0) | Err(_) => return,
-            Ok(_) => match order[0] {
-                b'S' => return,
-                b'O' => sink.reopen(),
-                // An order of a later version; none of ours.
-                _ => {}
-            },
+            Ok(0) | Err(_) => return None,
+            Ok(_) if is_last(order[0]) => return Some(order[0]),
+            Ok(_) => {}
         }
     }
 }

@@ -3,9 +3,9 @@
 //! `Control` counts as a listener where it stands in the file, with one service that has one backend, so that the
 //! numbers of all that follow are those that scripts written for Pound use. It can be looked at and not switched.
 
-use ounce_conf::model::Config;
+use ounce_conf::model::{Config, HouseWork};
 use ounce_core::Plan;
-use ounce_core::route::plan::{BackendIx, ServiceIx};
+use ounce_core::route::plan::{BackendIx, BackendKind, ServiceIx};
 use ounce_ctl::api::{Name, Object, Place, ServicePath};
 use std::path::{Path, PathBuf};
 
@@ -112,6 +112,21 @@ impl Objects {
             Name::Label(label) => services.iter().find(|ix| plan.service(**ix).name == *label),
         };
         service.map(|ix| Found::Service(*ix))
+    }
+
+    /// Whether the control interface is this, or is answered by a backend in it: whoever switched it off could not
+    /// switch it on again.
+    pub(super) fn controls(&self, plan: &Plan, found: Found<'_>) -> bool {
+        let backend = |ix: BackendIx| {
+            matches!(plan.backend(ix).kind, BackendKind::House { work: HouseWork::Control, .. })
+        };
+        let service = |ix: ServiceIx| plan.service(ix).all_backends().any(backend);
+        match found {
+            Found::Everything | Found::Control(_) | Found::ControlService | Found::ControlBackend => true,
+            Found::Listener(listener) => self.own[listener].iter().any(|ix| service(*ix)),
+            Found::Service(ix) => service(ix),
+            Found::Backend(ix) => backend(ix),
+        }
     }
 
     fn door(&self, plan: &Plan, name: &Name) -> Option<&Door> {

@@ -115,7 +115,10 @@ fn targets(of: &Inheritance) -> Vec<Target> {
             })
         }
         // What is answered here cannot die.
-        BackendKind::Redirect(_) | BackendKind::Error { .. } | BackendKind::Success => None,
+        BackendKind::Redirect(_)
+        | BackendKind::Error { .. }
+        | BackendKind::Success
+        | BackendKind::House { .. } => None,
     };
     plan.backends.iter().enumerate().filter_map(target).collect()
 }

@@ -56,6 +56,8 @@ pub(super) fn inheritance(text: &str) -> Inheritance {
         log: Vec::new(),
         orders: -1,
         control: None,
+        house: None,
+        folder: PathBuf::new(),
         standard_streams: true,
         name: "ounce".to_owned(),
         workers: 2,
@@ -133,7 +135,8 @@ impl Warden {
         of.control = Some(listener.as_raw_fd());
         let segment = Arc::clone(&of.segment);
         let thread = std::thread::spawn(move || {
-            let outcome = super::run(of);
+            let directories = super::open_directories(&of);
+            let outcome = super::run(of, directories);
             drop((listener, theirs));
             outcome
         });

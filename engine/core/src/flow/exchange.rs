@@ -343,7 +343,10 @@ impl Core<'_> {
             (Side::Upstream, Some(BackendKind::Server { connect_ms, .. })) if x.step == Step::Link => {
                 *connect_ms
             }
-            (Side::Upstream, Some(BackendKind::Server { timeout_ms, .. })) => *timeout_ms,
+            (
+                Side::Upstream,
+                Some(BackendKind::Server { timeout_ms, .. } | BackendKind::House { timeout_ms, .. }),
+            ) => *timeout_ms,
             _ => self.plan.listeners[x.listener as usize].client_ms,
         };
         limit_ms * 1000
@@ -455,8 +458,9 @@ impl Core<'_> {
     pub(crate) fn retry(&mut self, x: &mut Exchange, tick: Tick, fx: &mut Effects) {
         self.counters.add(Counter::Retries, 1);
         x.retries += 1;
-        if !x.reused
-            && let Some(backend) = x.backend
+        if let Some(backend) = x.backend
+            && !x.reused
+            && !self.comes_back(x, backend)
         {
             self.mark_tried(x, backend);
         }
@@ -468,6 +472,12 @@ impl Core<'_> {
         x.scanned = 0;
         x.step(Step::Pick);
         self.pick(x, tick, fx);
+    }
+
+    /// There is a successor at once where this backend was, and no other place to go to.
+    fn comes_back(&self, x: &Exchange, backend: BackendIx) -> bool {
+        let house = matches!(self.plan.backend(backend).kind, BackendKind::House { .. });
+        house && x.retries <= crate::limits::HOUSE_RETRIES
     }
 
     /// Lets go of the backend connection without using it again.

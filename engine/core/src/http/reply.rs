@@ -21,8 +21,10 @@ pub const fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        416 => "Range Not Satisfiable",
         429 => "Too Many Requests",
         500 => "Internal Server Error",
         501 => "Not Implemented",
@@ -39,8 +41,10 @@ const fn text(status: u16) -> &'static str {
         403 => "You are not allowed to see this page.",
         404 => "What you asked for is not here.",
         405 => "This method is not allowed here.",
+        412 => "What you asked for is not what you take it for.",
         413 => "The request is larger than it may be.",
         414 => "The address you asked for is longer than it may be.",
+        416 => "What you asked for has no such part.",
         429 => "Too many requests. Please try again later.",
         500 => "An internal error occurred. Please try again later.",
         501 => "This kind of request is not supported.",
@@ -178,7 +182,9 @@ pub fn allow(methods: u8) -> String {
     allowed.join(", ")
 }
 
-fn built_in(status: u16) -> String {
+/// The body of the built-in page for an error.
+#[must_use]
+pub fn built_in(status: u16) -> String {
     let (reason, text) = (reason(status), text(status));
     format!(
         "<html><head><title>{status} {reason}</title></head><body><h1>{reason}</h1><p>{text}</p></body></html>\n"

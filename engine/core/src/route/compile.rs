@@ -16,7 +16,8 @@ use super::rewrite::RulePlan;
 use super::trust::Proxies;
 use crate::observe::Format;
 use ounce_conf::model::{
-    self, Address, Backend, Condition, Config, Listen, Listener, OneRequest, Pattern as Written, Service,
+    self, Address, Backend, Condition, Config, HouseWork, Listen, Listener, OneRequest, Pattern as Written,
+    Service,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -240,6 +241,15 @@ impl Compiler<'_> {
                 Err(error) => return self.errors.push(format!("{shown}: {error}")),
             },
             model::BackendKind::Success => (BackendKind::Success, "success".to_owned()),
+            model::BackendKind::House { work, timeout } => {
+                let name = match work {
+                    HouseWork::Metrics => "metrics".to_owned(),
+                    HouseWork::Control => "control".to_owned(),
+                    HouseWork::SendFile(path) => format!("file:{}", path.display()),
+                    HouseWork::Acme(path) => format!("acme:{}", path.display()),
+                };
+                (BackendKind::House { work: work.clone(), timeout_ms: millis(*timeout) }, name)
+            }
             model::BackendKind::Error { code, page } => {
                 let text = if page.is_some() { ":text" } else { "" };
                 (BackendKind::Error { code: *code, page: page.clone() }, format!("error:{code}{text}"))

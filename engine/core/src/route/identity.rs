@@ -4,7 +4,9 @@
 //! the file does: labels are preferred to numbers, and where there is no label, content to position. Equal
 //! content is told apart by a number, in file order.
 
-use ounce_conf::model::{Address, Backend, BackendKind, Condition, Kind, Listen, Listener, Service};
+use ounce_conf::model::{
+    Address, Backend, BackendKind, Condition, HouseWork, Kind, Listen, Listener, Service,
+};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -48,6 +50,12 @@ impl Identities {
             },
             BackendKind::Redirect { code, url } => format!("redirect {code} {url:?} of {service:?}"),
             BackendKind::Success => format!("success of {service:?}"),
+            BackendKind::House { work, .. } => match work {
+                HouseWork::Metrics => format!("metrics of {service:?}"),
+                HouseWork::Control => format!("control of {service:?}"),
+                HouseWork::SendFile(path) => format!("files {path:?} of {service:?}"),
+                HouseWork::Acme(path) => format!("challenges {path:?} of {service:?}"),
+            },
             BackendKind::Error { code, .. } => format!("error {code} of {service:?}"),
         };
         self.unique(name)

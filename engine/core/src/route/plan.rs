@@ -9,8 +9,8 @@ use super::rewrite::RulePlan;
 use super::trust::{Proxies, Trust};
 use crate::observe::Format;
 use ounce_conf::model::{
-    Address, Balancer, ErrorPage, HeaderOption, ListenerTls, OneRequest, Protocol, RewriteLocation,
-    ServerTls, SessionKind,
+    Address, Balancer, ErrorPage, HeaderOption, HouseWork, ListenerTls, OneRequest, Protocol,
+    RewriteLocation, ServerTls, SessionKind,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -52,6 +52,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Some service is answered by the program itself.
+    pub fn has_house(&self) -> bool {
+        self.backends.iter().any(|backend| matches!(backend.kind, BackendKind::House { .. }))
+    }
+
     /// The service at `ix`, which this plan handed out.
     pub fn service(&self, ix: ServiceIx) -> &ServicePlan {
         &self.services[ix.0 as usize]
@@ -237,10 +242,24 @@ pub struct BackendPlan {
     pub disabled: bool,
     /// The service it belongs to.
     pub service: ServiceIx,
-    /// For logs: `ip:port`, a path, `redirect:URL`, `error:CODE`, `error:CODE:text` or `success`.
+    /// For logs: `ip:port`, a path, `redirect:URL`, `error:CODE`, `error:CODE:text`, `success`, `metrics`, `control`,
+    /// `file:DIRECTORY` or `acme:DIRECTORY`.
     pub name: String,
     /// Where it stands in the file.
     pub locus: String,
+}
+
+impl BackendPlan {
+    /// It answers with files.
+    pub(crate) fn has_files(&self) -> bool {
+        let BackendKind::House { work, .. } = &self.kind else { return false };
+        matches!(work, HouseWork::SendFile(_) | HouseWork::Acme(_))
+    }
+
+    /// Its requests come as they were sent: what they ask for was seen when the service was chosen.
+    pub(crate) fn wants_original(&self) -> bool {
+        matches!(self.kind, BackendKind::House { work: HouseWork::Acme(_), .. })
+    }
 }
 
 /// The kinds of backend.
@@ -272,6 +291,13 @@ pub enum BackendKind {
     },
     /// 200 without a body.
     Success,
+    /// Answered by the program itself, beside its workers: reached like a server, but it cannot die.
+    House {
+        /// With what.
+        work: HouseWork,
+        /// Inactivity limit.
+        timeout_ms: u64,
+    },
 }
 
 /// A redirect.

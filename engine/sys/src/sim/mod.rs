@@ -28,6 +28,7 @@ use crate::ring::{Completion, Fd, Interest, Moved, Now, Pipe, Ring, Token};
 use crate::socket::Address;
 use ounce_mem::{Buf, Pool};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 use world::{Object, PIPE_BYTES, Role, Waits};
 
@@ -88,6 +89,11 @@ impl Ring for SimRing {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         Ok(world.open(Object::Socket))
+    }
+
+    /// Here a socket to nowhere: the simulated network has no others than its own.
+    fn adopt(&mut self, _fd: OwnedFd) -> Fd {
+        self.net.world.borrow_mut().open(Object::Socket)
     }
 
     fn connect(&mut self, fd: Fd, to: &Address, token: Token) {

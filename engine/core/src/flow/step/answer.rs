@@ -115,7 +115,13 @@ impl<'p> Core<'p> {
         let plan = self.plan;
         let listener = &plan.listeners[x.listener as usize];
         let own = x.service.and_then(|service| plan.service(service).rewrite_errors);
-        if own.unwrap_or(listener.rewrite_errors) { listener.error_page(x.response.status) } else { None }
+        // A file that is not there is an error of ours.
+        let ours = || x.backend.is_some_and(|backend| plan.backend(backend).has_files());
+        if own.unwrap_or(listener.rewrite_errors) || ours() {
+            listener.error_page(x.response.status)
+        } else {
+            None
+        }
     }
 
     /// Decides how the response is framed for the client, and writes its head.

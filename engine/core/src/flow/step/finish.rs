@@ -95,7 +95,7 @@ impl Core<'_> {
         let elapsed_us = tick.mono_us.saturating_sub(x.started.mono_us);
         if let Some(backend) = x.backend.filter(|_| x.relayed) {
             let backend = self.plan.backend(backend);
-            if matches!(backend.kind, BackendKind::Server { .. }) {
+            if matches!(backend.kind, BackendKind::Server { .. } | BackendKind::House { .. }) {
                 self.segment.backends().answered(
                     BackendId(backend.row),
                     self.owner.worker,

@@ -29,7 +29,7 @@ impl Core<'_> {
             return self.fail(x, 503, "no backend is available", tick, fx);
         };
         match &plan.backend(backend).kind {
-            BackendKind::Server { .. } => self.link(x, backend, tick, fx),
+            BackendKind::Server { .. } | BackendKind::House { .. } => self.link(x, backend, tick, fx),
             BackendKind::Redirect(redirect) => self.reply_redirect(x, redirect, tick, fx),
             BackendKind::Success => self.reply_success(x, tick, fx),
             BackendKind::Error { code, page } => self.reply_page(x, *code, page.as_ref(), tick, fx),

@@ -34,6 +34,9 @@ impl<'p> Core<'p> {
 
     /// Whether rules that need the whole head are to be applied to this request.
     pub(crate) fn rewrites_request(&self, x: &Exchange) -> bool {
+        if x.backend.is_some_and(|backend| self.plan.backend(backend).wants_original()) {
+            return false;
+        }
         !self.plan.listeners[x.listener as usize].request_rules.is_empty()
             || self.ruling(x, &x.captures).any(|(_, service)| !service.request_rules.is_empty())
     }
