@@ -89,6 +89,7 @@
 //! | listeners on one address fail to bind | an error when loading | sockets here share addresses, so binding would succeed |
 //! | `LineBufferSize` has no upper limit | 16 KiB hold, with a warning | a head lies in one page |
 //! | `Constant` is looked up for each request | when the configuration is loaded; unknown names are errors | nothing is left to fail later |
+//! | `SSLEngine` has no effect with OpenSSL 3 | it works up to OpenSSL 3, also as a section; since 4 there are no engines, and `SSLProvider` does their work | keys may lie in hardware |
 //! | `%{x}a` and other arguments that mean nothing are ignored with a warning | an error | it can be known |
 //! | `%D` prints milliseconds | microseconds | its manual says so |
 //! | `%Z` in a log format is the zone's name | its distance from UTC, as `%z` | a worker knows no names of zones |

@@ -253,6 +253,7 @@ impl Parser<'_> {
         let given = line.tokens.len();
         let of = match row.body {
             Body::Section { of, unless } if given < unless => of,
+            Body::Perhaps(of) if cursor.is_followed_by(of, scope) => of,
             Body::ByWord(scopes) => {
                 let word = line.tokens.first().map(|token| token.text.to_ascii_lowercase());
                 let response = word.as_deref() == Some("response");
@@ -265,7 +266,9 @@ impl Parser<'_> {
                 self.raw(cursor, row, keyword);
                 return Inner::None;
             }
-            Body::Section { .. } | Body::List { .. } | Body::None | Body::Prefix => return Inner::None,
+            Body::Section { .. } | Body::Perhaps(_) | Body::List { .. } | Body::None | Body::Prefix => {
+                return Inner::None;
+            }
         };
         let mut statements = Vec::new();
         if self.open.len() >= NESTING_MAX {
@@ -339,6 +342,16 @@ impl Cursor {
     fn peek(&self) -> &Token {
         // The lexer ends every file with a FileEnd, which nothing moves past.
         &self.tokens[self.at.min(self.tokens.len() - 1)]
+    }
+
+    /// Whether what comes next belongs in a section of this scope and not in the one around it.
+    fn is_followed_by(&self, of: Scope, around: Scope) -> bool {
+        let next = self.tokens[self.at.min(self.tokens.len() - 1)..].iter();
+        let next = next.clone().find(|token| token.kind != Kind::LineEnd);
+        next.filter(|token| token.kind == Kind::Word).is_some_and(|token| {
+            let known = |scope| grammar::find(scope, &token.text).is_some();
+            token.text.eq_ignore_ascii_case("End") || (known(of) && !known(around))
+        })
     }
 
     fn skip(&mut self) {

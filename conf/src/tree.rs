@@ -62,6 +62,8 @@ pub(crate) enum Value {
     Word(usize),
     /// A file name, made absolute or relative to the working directory.
     File(PathBuf),
+    /// What may be a file name: as written, and as one.
+    Source(String, PathBuf),
 }
 
 impl Statement {
@@ -85,7 +87,7 @@ impl Statement {
 
     pub(crate) fn text(&self, argument: usize) -> Option<&str> {
         match self.values.get(argument).map(|given| &given.value) {
-            Some(Value::Text(text)) => Some(text),
+            Some(Value::Text(text) | Value::Source(text, _)) => Some(text),
             _ => None,
         }
     }
@@ -117,7 +119,7 @@ impl Statement {
 
     pub(crate) fn file(&self, argument: usize) -> Option<&Path> {
         match self.values.get(argument).map(|given| &given.value) {
-            Some(Value::File(path)) => Some(path),
+            Some(Value::File(path) | Value::Source(_, path)) => Some(path),
             _ => None,
         }
     }

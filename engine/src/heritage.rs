@@ -1,6 +1,6 @@
 //! What a worker receives from the supervisor, all of it.
 
-use ounce_conf::model::IoEngine;
+use ounce_conf::model::{Card, IoEngine};
 use ounce_core::Plan;
 use ounce_mem::{Owner, Segment};
 use std::os::fd::RawFd;
@@ -31,6 +31,8 @@ pub struct Heritage {
     pub house: Option<RawFd>,
     /// How it talks to the kernel.
     pub io_engine: IoEngine,
+    /// The engines and providers that it loads.
+    pub cards: Vec<Card>,
 }
 
 /// One listening socket.

@@ -52,8 +52,10 @@ fn run<R: Ring>(
     let files = process::raise_open_files().map_err(|error| format!("open files: {error}"))?;
     let utc_offset = clock::utc_offset_s(i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0));
     // Keys are root's to read, and lie outside of a jail.
-    let tls = Tls::build(&heritage.plan, &heritage.segment.ticket_keys())?;
+    let mut tls = Tls::build(&heritage.plan, &heritage.cards, &heritage.segment.ticket_keys())?;
     drop_privileges()?;
+    // A key that signed as root may not any more: better told now than to each client.
+    tls.prove()?;
     let log = heritage.log;
     let mut worker = Worker::new(WorkerSetup {
         ring,

@@ -11,6 +11,7 @@ use crate::known::{Known, Lookup};
 use crate::listen::Bindings;
 use crate::log::Log;
 use crate::pidfile::PidFile;
+use crate::proof::prove;
 use crate::rows::Rows;
 use crate::source::{Generation, Reading, Source, create_segment};
 use crate::supervisor::{Invocation, Setup, Supervisor, stage};
@@ -107,6 +108,7 @@ fn serve(name: &str, settings: &Settings, log: &Log) -> Result<u8, String> {
     let reading = source.read(&mut rows, 1, Lookup::Ask(Known::default()));
     let Reading { generation, warnings, .. } = reading.map_err(|findings| findings.join("\n"))?;
     warnings.iter().for_each(|line| log.problem(line));
+    prove(&generation).map_err(|findings| findings.join("\n"))?;
     prepare_process()?;
     let mut bindings = Bindings::default();
     let staged = stage(&mut bindings, &rows, None, None, &generation, &source.folder)?;

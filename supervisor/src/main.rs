@@ -15,6 +15,7 @@
 //! | `reload`, `known` | a changed configuration is checked in a child, which passes on what it asked the system |
 //! | `preprocess` | a command that makes the configuration |
 //! | `house` | the way from workers to the warden, for what the program answers itself |
+//! | `proof` | keys on cards are tried out in a child |
 //! | `listen` | the listening sockets and who gets which |
 //! | `rows` | rows of the segment: claimed, kept, swept |
 //! | `child`, `worker` | fork, and what a child does first |
@@ -47,6 +48,7 @@ mod log;
 mod logs;
 mod pidfile;
 mod preprocess;
+mod proof;
 mod reload;
 mod rows;
 mod source;

@@ -4,6 +4,7 @@ use crate::house::House;
 use crate::known::{Known, Lookup};
 use crate::listen::Place;
 use crate::preprocess::{self, Made};
+use crate::proof::prove;
 use crate::rows::{Identity, Rows, Said};
 use ounce_conf::model::Config;
 use ounce_conf::{Diagnostic, Options};
@@ -129,13 +130,16 @@ impl Source {
         }
     }
 
-    /// Reads the configuration for its faults and what it asks about, with tables of its own.
+    /// Reads the configuration for its faults and what it asks about, with tables of its own, and tries out keys on
+    /// cards.
     ///
     /// # Errors
     /// As [`Source::read`].
     pub(crate) fn check(&self) -> Result<Reading, Findings> {
         let segment = create_segment().map_err(|error| vec![error])?;
-        self.read(&mut Rows::new(Arc::new(segment)), 1, Lookup::Ask(Known::default()))
+        let reading = self.read(&mut Rows::new(Arc::new(segment)), 1, Lookup::Ask(Known::default()))?;
+        prove(&reading.generation).map_err(|wrong| [&reading.warnings[..], &wrong].concat())?;
+        Ok(reading)
     }
 
     fn prepare(

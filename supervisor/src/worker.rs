@@ -59,6 +59,7 @@ pub(crate) fn fork_worker(
         log,
         house,
         io_engine: generation.config.global.io_engine,
+        cards: generation.config.global.cards.clone(),
     };
     fork(&outfit, || ounce_engine::serve(&heritage, || descend(&generation.descent)))
 }

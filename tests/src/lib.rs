@@ -28,6 +28,7 @@ pub mod proxy;
 pub mod script;
 pub mod sealed;
 pub mod targets;
+pub mod token;
 pub mod tool;
 pub mod wire;
 pub mod wrk;

@@ -28,6 +28,7 @@ pub struct Setup {
     globals: Vec<(String, String)>,
     text: String,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: TempDir,
     port: Port,
 }
@@ -52,6 +53,7 @@ impl Setup {
             globals: Vec::new(),
             text: String::new(),
             arguments: vec!["-e".into(), "-v".into()],
+            environment: Vec::new(),
             folder,
             port: Port::reserve(),
         };
@@ -121,6 +123,13 @@ impl Setup {
         self
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Setup {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Where its files are.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -155,6 +164,7 @@ impl Setup {
     pub fn command(&self) -> Command {
         let mut command = Command::new(program::ounce());
         command.args(&self.arguments).arg("-f").arg(self.write()).arg("-p").arg(self.pid_file());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
     }

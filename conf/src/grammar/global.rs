@@ -148,7 +148,6 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "path")])
         .repeat(Repeat::Many)
         .later(),
-    row("SSLEngine", GLOBAL, "an OpenSSL engine").takes(&[one(Kind::Text, "engine")]).ahead(),
     row("ECDHCurve", GLOBAL, "accepted; curves are negotiated")
         .takes(&[one(Kind::Text, "curve")])
         .idle("curves are negotiated"),

@@ -69,6 +69,7 @@ impl Row {
         }
         match self.body {
             Body::None => {}
+            Body::Perhaps(_) => out.push_str(" [... End]"),
             Body::Section { .. } | Body::ByWord(_) | Body::Raw => out.push_str(" ... End"),
             Body::List { .. } => out.push_str(" STRING... End"),
             Body::Prefix => out.push_str(" CONDITION"),
@@ -102,6 +103,7 @@ impl Argument {
         let form = match self.kind {
             Kind::Text => "STRING".to_owned(),
             Kind::File => "FILE".to_owned(),
+            Kind::Source => "FILE|URI".to_owned(),
             Kind::Name => "NAME".to_owned(),
             Kind::Number { .. } => "N".to_owned(),
             Kind::Size { .. } => "SIZE".to_owned(),

@@ -42,10 +42,14 @@ pub(crate) enum Scope {
     RewriteResponse,
     Resolver,
     Lua,
+    /// `SSLEngine` as a section.
+    Engine,
+    /// `SSLProvider` as a section.
+    Provider,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Scope; 15] = [
+    pub(crate) const ALL: [Scope; 17] = [
         Scope::Global,
         Scope::Http,
         Scope::Https,
@@ -61,6 +65,8 @@ impl Scope {
         Scope::RewriteResponse,
         Scope::Resolver,
         Scope::Lua,
+        Scope::Engine,
+        Scope::Provider,
     ];
 
     /// The section's name in messages.
@@ -81,6 +87,8 @@ impl Scope {
             Scope::RewriteResponse => "Rewrite response",
             Scope::Resolver => "Resolver",
             Scope::Lua => "Lua",
+            Scope::Engine => "SSLEngine",
+            Scope::Provider => "SSLProvider",
         }
     }
 }
@@ -117,6 +125,8 @@ pub(crate) enum Body {
     None,
     /// Statements until `End`, unless so many arguments were given.
     Section { of: Scope, unless: usize },
+    /// Statements until `End`, if one of them or `End` follows on the next line; else nothing.
+    Perhaps(Scope),
     /// Statements until `End`; which ones depends on the first argument, a word.
     ByWord(&'static [Scope]),
     /// Strings until `End`, unless so many arguments were given.
@@ -193,6 +203,8 @@ pub(crate) enum Kind {
     Text,
     /// A string in double quotes that names a file.
     File,
+    /// A string in double quotes that names a file or something else.
+    Source,
     /// A string, or a word or literal without quotes.
     Name,
     /// A decimal number in this range.
@@ -374,7 +386,7 @@ impl Row {
         match self.body {
             Body::Section { unless, .. } | Body::List { unless } => unless == ALWAYS,
             Body::ByWord(_) | Body::Raw => true,
-            Body::None | Body::Prefix => false,
+            Body::None | Body::Prefix | Body::Perhaps(_) => false,
         }
     }
 

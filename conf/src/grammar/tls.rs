@@ -1,17 +1,27 @@
 //! Rows of TLS, towards clients and towards backends.
 
-use super::{Kind, Repeat, Row, Scope, Switch};
+use super::{Body, GLOBAL, Kind, Repeat, Row, Scope, Switch};
 use super::{any, many, one, optional, row};
 
 const HTTPS: &[Scope] = &[Scope::Https];
 const BOTH: &[Scope] = &[Scope::Https, Scope::Backend];
 const BACKEND: &[Scope] = &[Scope::Backend];
+const CARDS: &[Scope] = &[Scope::Engine, Scope::Provider];
+const ENGINE: &[Scope] = &[Scope::Engine];
+const MODES: &[&str] = &["auto", "async", "threads", "sync"];
 const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2"]);
 const OLDEST: Kind = Kind::Word(&["TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"]);
 const HSTS_WORDS: Kind = Kind::Word(&["includeSubDomains", "preload"]);
 
 pub(super) const ROWS: &[Row] = &[
     row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many),
+    row(
+        "Key",
+        HTTPS,
+        "key of the Cert before it: a file, a URI such as pkcs11:..., or an id and the engine that has it",
+    )
+    .takes(&[one(Kind::Source, "key"), optional(Kind::Text, "engine")])
+    .repeat(Repeat::Many),
     row(
         "ClientCert",
         HTTPS,
@@ -53,4 +63,28 @@ pub(super) const ROWS: &[Row] = &[
         .instead("HeaderOption ssl"),
     row("HTTPS", BACKEND, "speak TLS to this backend").takes(&[optional(Kind::File, "certificate")]),
     row("ServerName", BACKEND, "name for SNI and for the Host header").takes(&[one(Kind::Text, "name")]),
+    row("SSLEngine", GLOBAL, "load an OpenSSL engine in each worker, by default for all that it can do")
+        .takes(&[one(Kind::Text, "engine")])
+        .body(Body::Perhaps(Scope::Engine)),
+    row("SSLProvider", GLOBAL, "load an OpenSSL provider in each worker, beside the library's own")
+        .takes(&[one(Kind::Text, "provider")])
+        .body(Body::Perhaps(Scope::Provider)),
+    row("Path", CARDS, "the module's file (the library knows where to look)")
+        .takes(&[one(Kind::File, "file")]),
+    row("PreCommand", ENGINE, "control command for the engine before it is initialised")
+        .takes(&[one(Kind::Text, "command"), optional(Kind::Text, "value")])
+        .repeat(Repeat::Many),
+    row("PostCommand", ENGINE, "control command for the engine once it is initialised")
+        .takes(&[one(Kind::Text, "command"), optional(Kind::Text, "value")])
+        .repeat(Repeat::Many),
+    row("Default", ENGINE, "what all keys use it for: ALL, or a list such as RSA,EC (nothing)")
+        .takes(&[one(Kind::Text, "algorithms")]),
+    row("Parameter", &[Scope::Provider], "a parameter of the provider")
+        .takes(&[one(Kind::Text, "name"), one(Kind::Text, "value")])
+        .repeat(Repeat::Many),
+    row("Mode", CARDS, "how handshakes wait for it (auto)").takes(&[one(Kind::Word(MODES), "mode")]),
+    row("Jobs", CARDS, "how many handshakes may wait for it at once in each worker (1024)")
+        .takes(&[one(Kind::Number { min: 1, max: 65536 }, "count")]),
+    row("TimeOut", CARDS, "how long it may take for one handshake (3 s)")
+        .takes(&[one(Kind::Time { min: 1 }, "limit")]),
 ];

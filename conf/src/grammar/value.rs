@@ -41,10 +41,11 @@ pub(crate) fn read(kind: Kind, token: &Token, base: &Path) -> Result<Value, Stri
         None => Err(kind.expected()),
     };
     match kind {
-        Kind::Text | Kind::File if !quoted => Err(format!("\"{text}\" in double quotes")),
+        Kind::Text | Kind::File | Kind::Source if !quoted => Err(format!("\"{text}\" in double quotes")),
         Kind::Text => Ok(Value::Text(text.to_owned())),
-        Kind::File if text.is_empty() => Err(kind.expected()),
+        Kind::File | Kind::Source if text.is_empty() => Err(kind.expected()),
         Kind::File => Ok(Value::File(base.join(text))),
+        Kind::Source => Ok(Value::Source(text.to_owned(), base.join(text))),
         Kind::Name | Kind::Address | Kind::Port if text.is_empty() => Err(kind.expected()),
         Kind::Name | Kind::Address => Ok(Value::Text(text.to_owned())),
         Kind::Port => port(text).ok_or_else(|| kind.expected()),
@@ -136,6 +137,7 @@ impl Kind {
         match self {
             Kind::Text => "a string in double quotes".to_owned(),
             Kind::File => "a file name in double quotes".to_owned(),
+            Kind::Source => "a file name or URI in double quotes".to_owned(),
             Kind::Name => "a name".to_owned(),
             Kind::Number { min, max: u64::MAX } => format!("a number from {min}"),
             Kind::Number { min, max } => format!("a number from {min} to {max}"),

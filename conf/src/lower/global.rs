@@ -29,6 +29,7 @@ impl Lowering<'_> {
         // Listeners that say nothing of their log follow the global setting wherever it stands.
         let mut follow_log_level = Vec::new();
         self.enter(tree);
+        config.global.cards = self.cards(tree);
         for statement in self.meant(tree) {
             match statement.row.name {
                 "ListenHTTP" | "ListenHTTPS" => {
@@ -53,7 +54,9 @@ impl Lowering<'_> {
                 }
                 "LogFormat" => self.log_format(statement),
                 "LogLevel" => log_format = self.log_level(statement).unwrap_or(log_format),
-                _ if self.default(statement) || self.global_ahead(statement) => {}
+                // Read before everything else, since keys name them.
+                "SSLEngine" | "SSLProvider" => {}
+                _ if self.default(statement) => {}
                 _ => self.setting(statement, &mut config.global),
             }
         }
@@ -106,15 +109,6 @@ impl Lowering<'_> {
             self.warn(statement.place(0), format!("{LINE_MAX} bytes are taken: a whole head is no longer"));
         }
         line_max.min(LINE_MAX)
-    }
-
-    /// A directive that is ahead of the engine; false if it is none.
-    fn global_ahead(&mut self, statement: &Statement) -> bool {
-        match statement.row.name {
-            "SSLEngine" => self.ahead.global.ssl_engine = statement.text(0).map(str::to_owned),
-            _ => return false,
-        }
-        true
     }
 
     fn setting(&mut self, statement: &Statement, global: &mut Global) {

@@ -5,6 +5,7 @@
 mod acl;
 mod address;
 mod backend;
+mod card;
 mod client_certificate;
 mod constant;
 mod control;
@@ -59,6 +60,7 @@ pub(crate) fn lower(
         listening: Vec::new(),
         log_formats: log::Formats::new(tree),
         https: None,
+        engines: Vec::new(),
         ahead: Ahead::default(),
     };
     let config = lowering.config(tree);
@@ -86,6 +88,8 @@ struct Lowering<'a> {
     log_formats: log::Formats,
     /// The `ListenHTTPS` that is being read.
     https: Option<tls::Reading>,
+    /// The names of the cards that are engines, by their places among the cards.
+    engines: Vec<String>,
     ahead: Ahead,
 }
 

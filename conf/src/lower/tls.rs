@@ -51,6 +51,7 @@ impl Lowering<'_> {
     pub(super) fn listener_tls(&mut self, statement: &Statement, tls: &mut ListenerTls) -> bool {
         match statement.row.name {
             "Cert" => tls.certificates.extend(self.certificates(statement)),
+            "Key" => self.key(statement, tls),
             "ClientCert" => {
                 tls.client = match statement.number(0) {
                     Some(1) => ClientCertificate::Ask,
@@ -188,7 +189,7 @@ impl Lowering<'_> {
     }
 
     /// The file that a statement names, if it can be read.
-    fn readable(&mut self, statement: &Statement) -> Option<PathBuf> {
+    pub(super) fn readable(&mut self, statement: &Statement) -> Option<PathBuf> {
         let path = statement.file(0)?.to_owned();
         self.is_readable(&path, statement).then_some(path)
     }

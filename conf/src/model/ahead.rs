@@ -9,17 +9,8 @@ use crate::model::Listen;
 /// All that is read ahead of the engine.
 #[derive(Debug, Clone, Default)]
 pub struct Ahead {
-    /// Of the whole process.
-    pub global: AheadGlobal,
     /// `Tunnel`s in file order.
     pub tunnels: Vec<Tunnel>,
-}
-
-/// Settings of the whole process.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AheadGlobal {
-    /// `SSLEngine`.
-    pub ssl_engine: Option<String>,
 }
 
 /// `Tunnel`: bytes are passed both ways, whatever they are.

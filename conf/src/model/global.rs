@@ -1,6 +1,6 @@
 //! Settings of the whole process.
 
-use super::{Listener, LogFile, LogServer, NamedCondition, Service};
+use super::{Card, Listener, LogFile, LogServer, NamedCondition, Service};
 use ipnet::IpNet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,6 +59,8 @@ pub struct Global {
     pub combine_headers: Vec<String>,
     /// How the client's address is found behind other proxies.
     pub originator: Originator,
+    /// `SSLEngine` and `SSLProvider`, in file order.
+    pub cards: Vec<Card>,
 }
 
 impl Default for Global {
@@ -84,6 +86,7 @@ impl Default for Global {
             anonymise: false,
             combine_headers: Vec::new(),
             originator: Originator::default(),
+            cards: Vec::new(),
         }
     }
 }

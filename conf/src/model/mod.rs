@@ -4,6 +4,7 @@
 
 mod ahead;
 mod backend;
+mod card;
 mod condition;
 mod global;
 mod listener;
@@ -13,8 +14,9 @@ mod service;
 mod session;
 mod tls;
 
-pub use ahead::{Ahead, AheadGlobal, Tunnel};
+pub use ahead::{Ahead, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, HouseWork, Server};
+pub use card::{Card, CardKind, CardMode, Key};
 pub use condition::{Condition, Flavour, Kind, NamedCondition, Pattern};
 pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget, Originator};
 pub use listener::{HeaderRule, Listen, Listener, Protocol, RewriteLocation};

@@ -1,5 +1,6 @@
 //! TLS, towards clients and towards backends.
 
+use super::Key;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 pub struct ListenerTls {
     /// `Cert`: PEM files with a chain and its key, at least one; the first is the default, others go by SNI.
     pub certificates: Vec<PathBuf>,
+    /// `Key`: keys that are not in the file of their certificate, by its place among the certificates.
+    pub keys: Vec<(usize, Key)>,
     /// `ClientCert`: whether clients are asked for a certificate.
     pub client: ClientCertificate,
     /// `ClientCert`: how many authorities may stand between a client's certificate and a known one.

@@ -1,16 +1,8 @@
 //! What is ahead of the engine.
 
 use super::{add, server as plain_server};
-use ounce_conf::model::{AheadGlobal, Tunnel};
+use ounce_conf::model::Tunnel;
 use std::fmt::Write as _;
-
-pub(super) fn global(out: &mut String, global: &AheadGlobal) {
-    let mut more = String::new();
-    add(&mut more, "ssl_engine", &global.ssl_engine, &None);
-    if !more.is_empty() {
-        let _ = writeln!(out, "global{more}");
-    }
-}
 
 pub(super) fn tunnel(out: &mut String, tunnel: &Tunnel) {
     let _ = write!(out, "tunnel {:?} to {}", tunnel.listen, plain_server(&tunnel.server));

@@ -15,7 +15,6 @@ use std::time::Duration;
 /// The whole configuration.
 pub(crate) fn summary(config: &Config, ahead: &Ahead) -> String {
     let mut out = global(&config.global);
-    ahead::global(&mut out, &ahead.global);
     for named in &config.conditions {
         let _ = writeln!(out, "condition {:?} if {}", named.name, condition(&named.condition));
     }
@@ -63,7 +62,11 @@ fn global(global: &Global) -> String {
     add(&mut out, "anonymise", &global.anonymise, &none.anonymise);
     add(&mut out, "combine_headers", &global.combine_headers, &none.combine_headers);
     originator(&mut out, &global.originator);
-    if out.is_empty() { out } else { format!("global{out}\n") }
+    let mut out = if out.is_empty() { out } else { format!("global{out}\n") };
+    for card in &global.cards {
+        let _ = writeln!(out, "card {card:?}");
+    }
+    out
 }
 
 fn listener(out: &mut String, listener: &Listener) {

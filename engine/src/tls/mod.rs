@@ -6,6 +6,7 @@
 //! Ticket keys come from the shared segment and are the same in all workers of all generations, so that a client resumes its
 //! session with whichever worker it meets.
 
+mod card;
 mod client;
 mod ffi;
 mod greeting;
@@ -13,16 +14,18 @@ mod names;
 mod server;
 mod session;
 
+pub use card::{has_cards, prove};
 pub(crate) use client::Dialer;
 pub use greeting::{Greeter, Greeting, Progress};
 pub use server::{Certificates, TICKET_KEY_BYTES};
 pub use session::{Pulled, Session};
 
+use card::{Cards, Keys, Proof};
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslMethod, SslVersion};
 use openssl::x509::store::X509Lookup;
 use openssl::x509::verify::X509VerifyFlags;
-use ounce_conf::model::{BackendKind, Ciphers, Config, ListenerTls, TlsVersion};
+use ounce_conf::model::{BackendKind, Card, Ciphers, Config, ListenerTls, TlsVersion};
 use ounce_core::{Plan, route};
 use std::fmt::Display;
 use std::path::Path;
@@ -34,15 +37,21 @@ pub struct Tls {
     pub(crate) certificates: Vec<Option<Certificates>>,
     /// By backend of the plan; `None` for plain ones.
     pub(crate) dialers: Vec<Option<Dialer>>,
+    /// What is left to be shown of the keys that cards have a part in.
+    proofs: Vec<Proof>,
 }
 
 impl Tls {
-    /// Reads every certificate and key that the plan names.
+    /// Reads every certificate and key that the plan names, and loads the cards that have some.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
-    pub fn build(plan: &Plan, ticket_keys: &[u8; TICKET_KEY_BYTES]) -> Result<Tls, String> {
-        let listener = |tls: &ListenerTls| Certificates::build(tls, ticket_keys);
+    pub fn build(plan: &Plan, all: &[Card], ticket_keys: &[u8; TICKET_KEY_BYTES]) -> Result<Tls, String> {
+        let cards = Cards::load(all)?;
+        cards.take_over(all)?;
+        let listeners = plan.listeners.iter().filter_map(|of| of.tls.as_ref());
+        let proofs = Proof::all(listeners, all, &cards)?;
+        let listener = |tls: &ListenerTls| Certificates::with_keys(tls, ticket_keys, Keys::Held(&cards));
         let certificates = plan.listeners.iter().map(|of| of.tls.as_ref().map(listener).transpose());
         let dialers = plan.backends.iter().map(|backend| match &backend.kind {
             route::BackendKind::Server { tls: Some(tls), server_name, .. } => {
@@ -53,11 +62,21 @@ impl Tls {
         Ok(Tls {
             certificates: certificates.collect::<Result<_, _>>()?,
             dialers: dialers.collect::<Result<_, _>>()?,
+            proofs,
         })
+    }
+
+    /// Lets every key that a card has a part in sign once, with what rights are left.
+    ///
+    /// # Errors
+    /// Which one does not, and why.
+    pub fn prove(&mut self) -> Result<(), String> {
+        self.proofs.drain(..).try_for_each(|proof| card::below(&proof))
     }
 }
 
-/// Builds all that a configuration needs for TLS, as its workers will, for what is wrong with it.
+/// Builds all that a configuration needs for TLS, as its workers will, for what is wrong with it; but no card is loaded
+/// (see [`prove`]).
 #[must_use]
 pub fn faults(config: &Config) -> Vec<String> {
     let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
@@ -74,6 +93,22 @@ pub fn faults(config: &Config) -> Vec<String> {
 
 fn about(file: &Path, what: impl Display) -> String {
     format!("{}: {what}", file.display())
+}
+
+/// The library's own words for all that went wrong, the cause first.
+fn words(stack: &ErrorStack) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for error in stack.errors() {
+        let reason = error.reason().unwrap_or("an error without a reason");
+        let word = match error.data() {
+            Some(data) if !data.is_empty() => format!("{reason} ({data})"),
+            _ => reason.to_owned(),
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    if words.is_empty() { "OpenSSL gives no reason".to_owned() } else { words.join(", ") }
 }
 
 /// The library's own words for its last error.

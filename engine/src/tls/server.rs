@@ -1,5 +1,6 @@
 //! What a listener needs for handshakes: contexts, built from the configuration once per worker.
 
+use super::card::{Keys, Source};
 use super::{about, ffi, names, reason, set_ciphers, set_groups, set_oldest, set_revoked};
 use openssl::ssl::{
     AlpnError, NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode,
@@ -28,27 +29,39 @@ struct Named {
 }
 
 impl Certificates {
-    /// Reads the certificates and builds what handshakes need.
+    /// Reads the certificates and builds what handshakes need. Keys on cards are left out, and with them the handshakes that need them.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
     pub fn build(tls: &ListenerTls, ticket_keys: &[u8; TICKET_KEY_BYTES]) -> Result<Certificates, String> {
-        let mut groups: Vec<(Vec<String>, Vec<&Path>)> = Vec::new();
-        for file in &tls.certificates {
-            let names = names_of(file)?;
+        Certificates::with_keys(tls, ticket_keys, Keys::LeftOut)
+    }
+
+    /// Reads the certificates and builds what handshakes need.
+    ///
+    /// # Errors
+    /// What is wrong, with the file it is about.
+    pub(super) fn with_keys(
+        tls: &ListenerTls,
+        ticket_keys: &[u8; TICKET_KEY_BYTES],
+        keys: Keys<'_>,
+    ) -> Result<Certificates, String> {
+        let mut groups: Vec<(Vec<String>, Vec<usize>)> = Vec::new();
+        for (place, file) in tls.certificates.iter().enumerate() {
+            let names = names::of(&*certificate(file)?);
             // RSA and ECDSA for one name stand in one context, and the client's ciphers decide.
             match groups.iter_mut().find(|(known, _)| *known == names) {
-                Some((_, files)) => files.push(file),
-                None => groups.push((names, vec![file])),
+                Some((_, places)) => places.push(place),
+                None => groups.push((names, vec![place])),
             }
         }
         let mut others = Vec::new();
         let mut groups = groups.into_iter();
-        let (first_names, first_files) = groups.next().ok_or("no certificate")?;
-        for (names, files) in groups {
-            others.push(Named { names, context: context(tls, &files, ticket_keys)?.build() });
+        let (first_names, first) = groups.next().ok_or("no certificate")?;
+        for (names, places) in groups {
+            others.push(Named { names, context: context(tls, &places, ticket_keys, keys)?.build() });
         }
-        let mut default = context(tls, &first_files, ticket_keys)?;
+        let mut default = context(tls, &first, ticket_keys, keys)?;
         if !others.is_empty() || tls.strict_names {
             choose_by_name(&mut default, first_names, others, tls.strict_names);
         }
@@ -66,21 +79,33 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
-fn names_of(file: &Path) -> Result<Vec<String>, String> {
+/// The first certificate of a file.
+pub(super) fn certificate(file: &Path) -> Result<X509, String> {
     let pem = std::fs::read(file).map_err(|error| about(file, error))?;
-    let certificate = X509::from_pem(&pem).map_err(|error| about(file, reason(&error)))?;
-    Ok(names::of(&certificate))
+    X509::from_pem(&pem).map_err(|error| about(file, reason(&error)))
 }
 
 fn context(
     tls: &ListenerTls,
-    files: &[&Path],
+    places: &[usize],
     ticket_keys: &[u8; TICKET_KEY_BYTES],
+    keys: Keys<'_>,
 ) -> Result<SslContextBuilder, String> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?;
-    for file in files {
+    for &place in places {
+        let file = &tls.certificates[place];
         context.set_certificate_chain_file(file).map_err(|error| about(file, reason(&error)))?;
-        context.set_private_key_file(file, SslFiletype::PEM).map_err(|error| about(file, reason(&error)))?;
+        match keys.of(tls, place) {
+            Source::File(key) => {
+                let set = context.set_private_key_file(key, SslFiletype::PEM);
+                set.map_err(|error| about(key, reason(&error)))?;
+            }
+            Source::Held(key) => {
+                let key = key?;
+                context.set_private_key(&key).map_err(|error| about(file, reason(&error)))?;
+            }
+            Source::LeftOut => continue,
+        }
         context.check_private_key().map_err(|error| about(file, reason(&error)))?;
     }
     set_oldest(&mut context, tls.oldest)?;

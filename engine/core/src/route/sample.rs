@@ -185,6 +185,7 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         anonymise: false,
         combine_headers: Vec::new(),
         originator: Originator::default(),
+        cards: Vec::new(),
     };
     Config { global, conditions: Vec::new(), listeners, services }
 }

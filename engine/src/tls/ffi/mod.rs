@@ -1,6 +1,12 @@
 //! The few functions of OpenSSL that its crates do not bind, each behind a safe one.
 #![allow(unsafe_code)]
 
+mod engine;
+mod store;
+
+pub(super) use engine::Engine;
+pub(super) use store::{configure, key as stored_key};
+
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslRef, SslSessionRef};
@@ -15,6 +21,8 @@ unsafe extern "C" {
     fn BIO_new(method: *const c_void) -> *mut c_void;
     fn BIO_read(bio: *mut c_void, data: *mut c_void, length: c_int) -> c_int;
     fn BIO_free(bio: *mut c_void) -> c_int;
+    fn UI_null() -> *const c_void;
+    fn UI_set_default_method(method: *const c_void);
 }
 
 /// SSL_CTRL_SET_TLSEXT_TICKET_KEYS of openssl/ssl.h.
@@ -64,4 +72,14 @@ pub(super) fn one_line(name: &X509NameRef) -> String {
         BIO_free(out);
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Answers every question for a PIN with nothing: who could answer is not at a terminal.
+fn nobody() -> *const c_void {
+    // SAFETY: the method is the library's own and lives for ever.
+    unsafe {
+        let nobody = UI_null();
+        UI_set_default_method(nobody);
+        nobody
+    }
 }

@@ -1,0 +1,309 @@
+//! Engines and providers of a process, and the keys that they hold.
+//!
+//! Each process that needs them loads them for itself, after its fork: modules of PKCS#11 forbid use across one. They are
+//! loaded before privileges are dropped, since what they open is mostly root's.
+
+use super::{about, ffi, server, words};
+use openssl::hash::MessageDigest;
+use openssl::pkey::{HasPublic, Id, PKey, PKeyRef, Private, Public};
+use openssl::sign::{Signer, Verifier};
+use ounce_conf::model::{Card, CardKind, Config, Key, ListenerTls};
+use std::ffi::CString;
+use std::fmt::Display;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What a key signs to show that it can.
+const MESSAGE: &[u8] = b"ounce asks whether this key signs";
+
+/// The engines of this process by the place of their card; `None` for providers, which need no handle.
+#[derive(Debug, Default)]
+pub(super) struct Cards {
+    engines: Vec<Option<ffi::Engine>>,
+}
+
+/// Where keys come from that are in no file.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keys<'c> {
+    /// From nowhere: they are left out. For the process that forks others, which loads no card.
+    LeftOut,
+    /// From these.
+    Held(&'c Cards),
+}
+
+impl Cards {
+    /// Loads all of them. Nothing but keys of their own uses them yet.
+    ///
+    /// # Errors
+    /// Which one cannot be loaded, and why.
+    pub(super) fn load(cards: &[Card]) -> Result<Cards, String> {
+        let mut engines = Vec::new();
+        for card in cards {
+            engines.push(match &card.kind {
+                CardKind::Engine { before, after, .. } => Some(engine(card, before, after)?),
+                CardKind::Provider { parameters } => {
+                    let configured = ffi::configure(&configuration(card, parameters));
+                    configured.map_err(|error| naming(card, words(&error)))?;
+                    None
+                }
+            });
+        }
+        Ok(Cards { engines })
+    }
+
+    /// Uses engines for all keys, as their `Default` says, from here on.
+    ///
+    /// # Errors
+    /// Which one cannot do that, and why.
+    pub(super) fn take_over(&self, cards: &[Card]) -> Result<(), String> {
+        for (card, engine) in cards.iter().zip(&self.engines) {
+            if let (Some(engine), CardKind::Engine { default: Some(kinds), .. }) = (engine, &card.kind) {
+                let list = text(card, kinds)?;
+                let taken = engine.take_over(&list);
+                taken.map_err(|error| naming(card, format!("Default \"{kinds}\": {}", words(&error))))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that is in no file.
+    fn held(&self, key: &Key) -> Result<PKey<Private>, String> {
+        match key {
+            Key::Engine { card, id } => match self.engines.get(*card) {
+                Some(Some(engine)) => engine
+                    .key(id)
+                    .map_err(|error| about_key(id, format!("it cannot be loaded: {}", words(&error)))),
+                _ => Err(about_key(id, "its engine is not there")),
+            },
+            Key::Store(uri) => match ffi::stored_key(uri) {
+                Ok(Some(key)) => Ok(key),
+                Ok(None) => Err(about_key(uri, "there is no private key under this URI")),
+                Err(error) => Err(about_key(uri, format!("it cannot be loaded: {}", words(&error)))),
+            },
+            Key::File(file) => from_file(file),
+        }
+    }
+}
+
+/// Where one key comes from.
+pub(super) enum Source<'t> {
+    /// A PEM file.
+    File(&'t Path),
+    /// A card, or why it does not.
+    Held(Result<PKey<Private>, String>),
+    /// Nowhere.
+    LeftOut,
+}
+
+impl Keys<'_> {
+    /// The key of a certificate of a listener.
+    pub(super) fn of(self, tls: &ListenerTls, place: usize) -> Source<'_> {
+        match (tls.keys.iter().find(|(of, _)| *of == place).map(|(_, key)| key), self) {
+            (None, _) => Source::File(&tls.certificates[place]),
+            (Some(Key::File(path)), _) => Source::File(path),
+            (Some(_), Keys::LeftOut) => Source::LeftOut,
+            (Some(key), Keys::Held(cards)) => Source::Held(cards.held(key)),
+        }
+    }
+}
+
+fn engine(
+    card: &Card,
+    before: &[(String, Option<String>)],
+    after: &[(String, Option<String>)],
+) -> Result<ffi::Engine, String> {
+    let name = text(card, &card.name)?;
+    let file = card.path.as_deref().map(|path| CString::new(path.as_os_str().as_bytes())).transpose();
+    let file = file.map_err(|_| naming(card, "a path holds a NUL"))?;
+    if cfg!(not(has_engine)) {
+        return Err(naming(card, "this OpenSSL has no engines; its providers do their work (SSLProvider)"));
+    }
+    let failed = |error| naming(card, format!("it cannot be loaded: {}", words(&error)));
+    let engine = ffi::Engine::load(&name, file.as_deref()).map_err(failed)?;
+    commands(card, engine, "PreCommand", before)?;
+    engine.begin().map_err(|error| naming(card, format!("it does not begin to work: {}", words(&error))))?;
+    commands(card, engine, "PostCommand", after)?;
+    Ok(engine)
+}
+
+fn commands(
+    card: &Card,
+    engine: ffi::Engine,
+    directive: &str,
+    commands: &[(String, Option<String>)],
+) -> Result<(), String> {
+    for (command, value) in commands {
+        let value = value.as_deref().map(|value| text(card, value)).transpose()?;
+        let sent = engine.control(&text(card, command)?, value.as_deref());
+        // The value may be a secret.
+        sent.map_err(|error| naming(card, format!("{directive} \"{command}\": {}", words(&error))))?;
+    }
+    Ok(())
+}
+
+/// What OpenSSL reads to load a provider. Its own stay beside it.
+fn configuration(card: &Card, parameters: &[(String, String)]) -> String {
+    let mut lines = vec![
+        "[ounce]\nproviders = all".to_owned(),
+        "[all]\ndefault = own\nother = other".to_owned(),
+        "[own]\nactivate = 1".to_owned(),
+        format!("[other]\nactivate = 1\nidentity = {}", quoted(&card.name)),
+    ];
+    lines.extend(card.path.as_ref().map(|path| format!("module = {}", quoted(&path.display().to_string()))));
+    lines.extend(parameters.iter().map(|(name, value)| format!("{name} = {}", quoted(value))));
+    lines.join("\n") + "\n"
+}
+
+/// A value in the form of config(5): nothing in quotes is special but the quote and the backslash.
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn text(card: &Card, text: &str) -> Result<CString, String> {
+    CString::new(text).map_err(|_| naming(card, "a text holds a NUL"))
+}
+
+/// Says which card something is about.
+fn naming(card: &Card, what: impl Display) -> String {
+    let directive = if matches!(card.kind, CardKind::Engine { .. }) { "SSLEngine" } else { "SSLProvider" };
+    format!("{directive} \"{}\": {what}", card.name)
+}
+
+fn about_key(name: &str, what: impl Display) -> String {
+    format!("Key \"{name}\": {what}")
+}
+
+/// A key of a listener and what it has to fit.
+#[derive(Debug)]
+pub(super) struct Proof {
+    /// How the operator knows it.
+    name: String,
+    file: Box<Path>,
+    key: PKey<Private>,
+    public: PKey<Public>,
+}
+
+impl Proof {
+    /// Every key that a card may have a part in.
+    ///
+    /// # Errors
+    /// What cannot be loaded.
+    pub(super) fn all<'t>(
+        listeners: impl Iterator<Item = &'t ListenerTls>,
+        all: &[Card],
+        cards: &Cards,
+    ) -> Result<Vec<Proof>, String> {
+        let everything =
+            all.iter().any(|card| matches!(&card.kind, CardKind::Engine { default: Some(_), .. }));
+        let mut proofs = Vec::new();
+        for tls in listeners {
+            for (at, file) in tls.certificates.iter().enumerate() {
+                let key = tls.keys.iter().find(|(of, _)| *of == at).map(|(_, key)| key);
+                let (name, key) = match key {
+                    Some(key @ (Key::Engine { id: name, .. } | Key::Store(name))) => {
+                        (format!("Key \"{name}\""), cards.held(key)?)
+                    }
+                    Some(Key::File(path)) if everything => (path.display().to_string(), from_file(path)?),
+                    None if everything => (file.display().to_string(), from_file(file)?),
+                    Some(Key::File(_)) | None => continue,
+                };
+                let public = server::certificate(file)?.public_key();
+                let public = public.map_err(|error| about(file, words(&error)))?;
+                proofs.push(Proof { name, file: file.as_path().into(), key, public });
+            }
+        }
+        Ok(proofs)
+    }
+
+    /// Lets the key sign, and looks at what it signed.
+    ///
+    /// # Errors
+    /// That it does not sign, or not for its certificate.
+    pub(super) fn show(&self) -> Result<(), String> {
+        let signature =
+            sign(&self.key).map_err(|error| format!("{}: it does not sign: {}", self.name, words(&error)))?;
+        match verify(&self.public, &signature) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => {
+                Err(format!("{}: it is not the key of the certificate in {}", self.name, self.file.display()))
+            }
+        }
+    }
+}
+
+fn from_file(file: &Path) -> Result<PKey<Private>, String> {
+    let pem = fs::read(file).map_err(|error| about(file, error))?;
+    PKey::private_key_from_pem(&pem).map_err(|error| about(file, words(&error)))
+}
+
+/// What a key hashes before it signs; newer kinds do it themselves.
+fn digest<T: HasPublic>(key: &PKeyRef<T>) -> Option<MessageDigest> {
+    matches!(key.id(), Id::RSA | Id::EC | Id::DSA | Id::RSA_PSS).then(MessageDigest::sha256)
+}
+
+/// Signs once, as a handshake does.
+pub(super) fn sign(key: &PKeyRef<Private>) -> Result<Vec<u8>, openssl::error::ErrorStack> {
+    let mut signer = match digest(key) {
+        Some(digest) => Signer::new(digest, key)?,
+        None => Signer::new_without_digest(key)?,
+    };
+    signer.sign_oneshot_to_vec(MESSAGE)
+}
+
+fn verify(key: &PKeyRef<Public>, signature: &[u8]) -> Result<bool, openssl::error::ErrorStack> {
+    let mut verifier = match digest(key) {
+        Some(digest) => Verifier::new(digest, key)?,
+        None => Verifier::new_without_digest(key)?,
+    };
+    verifier.verify_oneshot(signature, MESSAGE)
+}
+
+/// Whether a configuration has anything that [`prove`] would look at.
+#[must_use]
+pub fn has_cards(config: &Config) -> bool {
+    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let held = |tls: &ListenerTls| tls.keys.iter().any(|(_, key)| !matches!(key, Key::File(_)));
+    !config.global.cards.is_empty() || listeners.into_iter().any(held)
+}
+
+/// Loads all cards and keys as workers will, and lets each key sign before and after `descend`, which gives up what
+/// workers give up. For a short-lived process: nothing of this can be taken back.
+///
+/// # Errors
+/// All that is wrong.
+pub fn prove(config: &Config, descend: impl FnOnce() -> Result<(), String>) -> Result<(), Vec<String>> {
+    let all = &config.global.cards;
+    let one = |error| vec![error];
+    let cards = Cards::load(all).map_err(one)?;
+    cards.take_over(all).map_err(one)?;
+    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let proofs = Proof::all(listeners, all, &cards).map_err(one)?;
+    let wrong: Vec<String> = proofs.iter().filter_map(|proof| proof.show().err()).collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    descend().map_err(one)?;
+    let wrong: Vec<String> = proofs.iter().filter_map(|proof| below(proof).err()).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// As [`Proof::show`], for a process that has given up its rights.
+pub(super) fn below(proof: &Proof) -> Result<(), String> {
+    proof.show().map_err(|error| {
+        format!("{error} (with the rights and the root directory of a worker: User, Group and RootJail must leave its \
+                 module what it reads, such as the token's files)")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing that a value holds ends its line or stands for something else.
+    #[test]
+    fn values_are_quoted_for_openssl() {
+        assert_eq!(quoted("a$b #c"), "\"a$b #c\"");
+        assert_eq!(quoted("a\"b\\c"), "\"a\\\"b\\\\c\"");
+    }
+}
