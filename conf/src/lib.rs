@@ -100,6 +100,7 @@
 //! | sessions of one listener are resumed by any | only where clients have to prove the same | a session without a certificate would open a listener that asks for one |
 //! | a client that asks for a name that no certificate has gets the first one | as there; refused with `StrictSNI` | asked for, and never done |
 //! | a body that ends with its TLS connection is complete | only with close_notify (RFC 9112 9.8) | a cut would pass for an end |
+//! | ticket keys are each process's own | in shared memory: they change each `TicketLifetime` (2 h), or come from `TicketKeyFile` | sessions are resumed by any worker, after reloads and deaths, and by other nodes |
 //! | TLS records are sealed by the library | also by it: kTLS is not used | the kernels at hand offer none to try it on |
 //! | `SendFile` sends everything as `text/plain` | the type by the name's ending, else `application/octet-stream` | browsers show what they get |
 //! | `SendFile` knows neither ranges nor versions | one range, `ETag`, `Last-Modified` and their conditions | a download can be resumed; several ranges at once get the whole |

@@ -29,6 +29,8 @@ pub struct Heritage {
     /// The way to the warden, where requests are answered that no backend and no worker answers; see
     /// [`ounce_sys::passage`].
     pub house: Option<RawFd>,
+    /// How long TLS sessions can be resumed, in seconds.
+    pub ticket_lifetime_s: u64,
     /// How it talks to the kernel.
     pub io_engine: IoEngine,
     /// The engines and providers that it loads.

@@ -3,7 +3,7 @@
 use crate::heritage::Heritage;
 use crate::orders::{LEFT, Order, READY};
 use crate::socket::op;
-use crate::tls::Tls;
+use crate::tls::{Resume, Tls};
 use crate::worker::{Worker, WorkerSetup};
 use ounce_conf::model::IoEngine;
 use ounce_mem::Pool;
@@ -11,6 +11,7 @@ use ounce_sys::epoll::EpollRing;
 use ounce_sys::ring::{Completion, Fd, Interest, Ring, Token};
 use ounce_sys::uring::UringRing;
 use ounce_sys::{clock, pairs, process};
+use std::sync::Arc;
 
 /// Pages of a worker's pool, 16 KiB each: 48 MiB that are touched only when traffic needs them.
 const PAGES: u32 = 3072;
@@ -52,7 +53,8 @@ fn run<R: Ring>(
     let files = process::raise_open_files().map_err(|error| format!("open files: {error}"))?;
     let utc_offset = clock::utc_offset_s(i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0));
     // Keys are root's to read, and lie outside of a jail.
-    let mut tls = Tls::build(&heritage.plan, &heritage.cards, &heritage.segment.ticket_keys())?;
+    let resume = Resume { segment: Arc::clone(&heritage.segment), lifetime_s: heritage.ticket_lifetime_s };
+    let mut tls = Tls::build(&heritage.plan, &heritage.cards, &resume)?;
     drop_privileges()?;
     // A key that signed as root may not any more: better told now than to each client.
     tls.prove()?;

@@ -58,6 +58,7 @@ pub(crate) fn fork_worker(
         orders,
         log,
         house,
+        ticket_lifetime_s: generation.config.global.ticket_lifetime.as_secs(),
         io_engine: generation.config.global.io_engine,
         cards: generation.config.global.cards.clone(),
     };

@@ -8,9 +8,10 @@ use crate::hand::{Pockets, record};
 use crate::wire;
 use openssl::ssl::SslStream;
 use ounce_conf::Options;
-use ounce_engine::tls::{Certificates, Pulled, Session, TICKET_KEY_BYTES};
-use ounce_mem::{Buf, Pool};
+use ounce_engine::tls::{Certificates, Pulled, Resume, Session};
+use ounce_mem::{Buf, Limits, Pool, Segment};
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 /// More than any input of the fuzzer's can make a session say.
 const PULLS_MAX: usize = 20_000;
@@ -39,7 +40,9 @@ impl Listener {
         );
         let loaded = ounce_conf::load_text("tls.cfg", &text, &Options::default()).expect("a configuration");
         let tls = loaded.config.listeners[0].tls.as_ref().expect("a listener with TLS");
-        let certificates = Certificates::build(tls, &[7; TICKET_KEY_BYTES]).expect("certificates");
+        let segment = Segment::create(Limits::default()).expect("a segment");
+        let resume = Resume { segment: Arc::new(segment), lifetime_s: 60 };
+        let certificates = Certificates::build(tls, Some(&resume)).expect("certificates");
         Listener { certificates, pool: Pool::new(64).expect("a pool") }
     }
 }

@@ -148,6 +148,15 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "path")])
         .repeat(Repeat::Many)
         .later(),
+    row(
+        "TicketLifetime",
+        GLOBAL,
+        "how long TLS sessions can be resumed, and how long a ticket key seals (2 h)",
+    )
+    .takes(&[one(Kind::Time { min: 1 }, "time")]),
+    row("TicketKeyFile", GLOBAL, "a ticket key of 48 or 80 bytes; the first one seals, others are accepted")
+        .takes(&[one(Kind::File, "file")])
+        .repeat(Repeat::Many),
     row("ECDHCurve", GLOBAL, "accepted; curves are negotiated")
         .takes(&[one(Kind::Text, "curve")])
         .idle("curves are negotiated"),

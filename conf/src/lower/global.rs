@@ -142,6 +142,8 @@ impl Lowering<'_> {
             "LogTag" => global.log_tag = self.log_tag(statement),
             "LogFile" => global.log_file = Self::log_file(statement),
             "LogServer" => global.log_server = self.log_server(statement),
+            "TicketLifetime" => global.ticket_lifetime = self.ticket_lifetime(statement),
+            "TicketKeyFile" => self.ticket_key(statement, &mut global.ticket_keys),
             "DynScale" => self.dyn_scale(statement),
             // What is left has no effect, and was warned of where it stands.
             _ => {}

@@ -24,6 +24,7 @@ mod pattern;
 mod rewrite;
 mod service;
 mod session;
+mod ticket;
 mod time_format;
 mod tls;
 mod tunnel;

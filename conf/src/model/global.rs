@@ -51,6 +51,10 @@ pub struct Global {
     pub workers: Option<u16>,
     /// `IoEngine`.
     pub io_engine: IoEngine,
+    /// `TicketLifetime`: how long TLS sessions can be resumed.
+    pub ticket_lifetime: Duration,
+    /// `TicketKeyFile`: what tickets are sealed with; drawn by the supervisor when empty.
+    pub ticket_keys: Vec<TicketKey>,
     /// `BackendStats`: keep request counts and times per backend.
     pub backend_stats: bool,
     /// `Anonymise`: the last octet or group of client addresses in logs is 0.
@@ -61,6 +65,17 @@ pub struct Global {
     pub originator: Originator,
     /// `SSLEngine` and `SSLProvider`, in file order.
     pub cards: Vec<Card>,
+}
+
+/// A key that TLS session tickets are sealed with: 48 or 80 bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TicketKey(pub Vec<u8>);
+
+impl std::fmt::Debug for TicketKey {
+    /// Without the secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "TicketKey({} bytes)", self.0.len())
+    }
 }
 
 impl Default for Global {
@@ -82,6 +97,8 @@ impl Default for Global {
             pid_file: None,
             workers: None,
             io_engine: IoEngine::Auto,
+            ticket_lifetime: Duration::from_secs(2 * 3600),
+            ticket_keys: Vec::new(),
             backend_stats: false,
             anonymise: false,
             combine_headers: Vec::new(),

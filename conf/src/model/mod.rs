@@ -18,7 +18,9 @@ pub use ahead::{Ahead, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, HouseWork, Server};
 pub use card::{Card, CardKind, CardMode, Key};
 pub use condition::{Condition, Flavour, Kind, NamedCondition, Pattern};
-pub use global::{Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget, Originator};
+pub use global::{
+    Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget, Originator, TicketKey,
+};
 pub use listener::{HeaderRule, Listen, Listener, Protocol, RewriteLocation};
 pub use log::{
     LogField, LogFile, LogFormat, LogLine, LogMoment, LogObject, LogPiece, LogPlace, LogServer, LogStep,

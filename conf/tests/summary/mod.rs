@@ -58,6 +58,8 @@ fn global(global: &Global) -> String {
     add(&mut out, "pid_file", &global.pid_file, &none.pid_file);
     add(&mut out, "workers", &global.workers, &none.workers);
     add(&mut out, "io_engine", &global.io_engine, &none.io_engine);
+    add(&mut out, "ticket_lifetime", &global.ticket_lifetime, &none.ticket_lifetime);
+    add(&mut out, "ticket_keys", &global.ticket_keys, &none.ticket_keys);
     add(&mut out, "backend_stats", &global.backend_stats, &none.backend_stats);
     add(&mut out, "anonymise", &global.anonymise, &none.anonymise);
     add(&mut out, "combine_headers", &global.combine_headers, &none.combine_headers);

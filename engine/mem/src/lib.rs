@@ -30,6 +30,7 @@ pub use buf::{Buf, MARGIN, PAGE_BYTES};
 pub use pool::Pool;
 pub use shared::{
     BackendId, Backends, Counter, CounterKind, CounterPage, Counters, Fleet, KEY_BYTES_MAX, Limits,
-    ListenerId, Listeners, Member, Owner, Phase, Segment, ServiceId, Services, Sessions, Stats, Status,
+    ListenerId, Listeners, Member, Owner, Phase, RESUMPTION_BYTES_MAX, Resumptions, Segment, ServiceId,
+    Services, Sessions, Stats, Status, TICKET_KEYS_MAX, TicketKey, TicketKeys, Tickets,
 };
 pub use slot::{Key, Slots};

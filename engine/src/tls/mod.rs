@@ -3,21 +3,23 @@
 //! [`Certificates`] is what a listener has and [`Dialer`] what a backend has, built by each worker for itself after the
 //! fork; [`Session`] is one connection's state. The core sees plaintext only.
 //!
-//! Ticket keys come from the shared segment and are the same in all workers of all generations, so that a client resumes its
-//! session with whichever worker it meets.
+//! Ticket keys and sessions come from the shared segment and are the same for all workers of all generations, so that a
+//! client resumes its session with whichever worker it meets ([`Resume`]).
 
 mod card;
 mod client;
 mod ffi;
 mod greeting;
 mod names;
+mod resume;
 mod server;
 mod session;
 
 pub use card::{has_cards, prove};
 pub(crate) use client::Dialer;
 pub use greeting::{Greeter, Greeting, Progress};
-pub use server::{Certificates, TICKET_KEY_BYTES};
+pub use resume::Resume;
+pub use server::Certificates;
 pub use session::{Pulled, Session};
 
 use card::{Cards, Keys, Proof};
@@ -46,12 +48,12 @@ impl Tls {
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
-    pub fn build(plan: &Plan, all: &[Card], ticket_keys: &[u8; TICKET_KEY_BYTES]) -> Result<Tls, String> {
+    pub fn build(plan: &Plan, all: &[Card], resume: &Resume) -> Result<Tls, String> {
         let cards = Cards::load(all)?;
         cards.take_over(all)?;
         let listeners = plan.listeners.iter().filter_map(|of| of.tls.as_ref());
         let proofs = Proof::all(listeners, all, &cards)?;
-        let listener = |tls: &ListenerTls| Certificates::with_keys(tls, ticket_keys, Keys::Held(&cards));
+        let listener = |tls: &ListenerTls| Certificates::with_keys(tls, Some(resume), Keys::Held(&cards));
         let certificates = plan.listeners.iter().map(|of| of.tls.as_ref().map(listener).transpose());
         let dialers = plan.backends.iter().map(|backend| match &backend.kind {
             route::BackendKind::Server { tls: Some(tls), server_name, .. } => {
@@ -80,7 +82,7 @@ impl Tls {
 #[must_use]
 pub fn faults(config: &Config) -> Vec<String> {
     let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let listener = |tls: &ListenerTls| Certificates::build(tls, &[0; TICKET_KEY_BYTES]).err();
+    let listener = |tls: &ListenerTls| Certificates::build(tls, None).err();
     let mut faults: Vec<String> = listeners.filter_map(listener).collect();
     let services = config.listeners.iter().flat_map(|listener| &listener.services).chain(&config.services);
     for backend in services.flat_map(|service| service.backends.iter().chain(&service.emergency)) {

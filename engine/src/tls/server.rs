@@ -1,7 +1,8 @@
 //! What a listener needs for handshakes: contexts, built from the configuration once per worker.
 
 use super::card::{Keys, Source};
-use super::{about, ffi, names, reason, set_ciphers, set_groups, set_oldest, set_revoked};
+use super::resume::Resume;
+use super::{about, names, reason, set_ciphers, set_groups, set_oldest, set_revoked};
 use openssl::ssl::{
     AlpnError, NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode,
     SslOptions, SslVerifyMode, select_next_proto,
@@ -10,9 +11,6 @@ use openssl::x509::{X509, X509Name};
 use ounce_conf::model::{ClientCertificate, ListenerTls, Renegotiation};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Bytes of the keys that session tickets are sealed with: name, HMAC key, cipher key.
-pub const TICKET_KEY_BYTES: usize = 80;
 
 /// SSL_OP_ALLOW_CLIENT_RENEGOTIATION of openssl/ssl.h, which the crate does not name.
 const ALLOW_CLIENT_RENEGOTIATION: u64 = 1 << 8;
@@ -29,12 +27,13 @@ struct Named {
 }
 
 impl Certificates {
-    /// Reads the certificates and builds what handshakes need. Keys on cards are left out, and with them the handshakes that need them.
+    /// Reads the certificates and builds what handshakes need; without `resume` none of them resumes a session. Keys on
+    /// cards are left out, and with them the handshakes that need them.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
-    pub fn build(tls: &ListenerTls, ticket_keys: &[u8; TICKET_KEY_BYTES]) -> Result<Certificates, String> {
-        Certificates::with_keys(tls, ticket_keys, Keys::LeftOut)
+    pub fn build(tls: &ListenerTls, resume: Option<&Resume>) -> Result<Certificates, String> {
+        Certificates::with_keys(tls, resume, Keys::LeftOut)
     }
 
     /// Reads the certificates and builds what handshakes need.
@@ -43,7 +42,7 @@ impl Certificates {
     /// What is wrong, with the file it is about.
     pub(super) fn with_keys(
         tls: &ListenerTls,
-        ticket_keys: &[u8; TICKET_KEY_BYTES],
+        resume: Option<&Resume>,
         keys: Keys<'_>,
     ) -> Result<Certificates, String> {
         let mut groups: Vec<(Vec<String>, Vec<usize>)> = Vec::new();
@@ -59,9 +58,9 @@ impl Certificates {
         let mut groups = groups.into_iter();
         let (first_names, first) = groups.next().ok_or("no certificate")?;
         for (names, places) in groups {
-            others.push(Named { names, context: context(tls, &places, ticket_keys, keys)?.build() });
+            others.push(Named { names, context: context(tls, &places, resume, keys)?.build() });
         }
-        let mut default = context(tls, &first, ticket_keys, keys)?;
+        let mut default = context(tls, &first, resume, keys)?;
         if !others.is_empty() || tls.strict_names {
             choose_by_name(&mut default, first_names, others, tls.strict_names);
         }
@@ -88,7 +87,7 @@ pub(super) fn certificate(file: &Path) -> Result<X509, String> {
 fn context(
     tls: &ListenerTls,
     places: &[usize],
-    ticket_keys: &[u8; TICKET_KEY_BYTES],
+    resume: Option<&Resume>,
     keys: Keys<'_>,
 ) -> Result<SslContextBuilder, String> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?;
@@ -117,8 +116,8 @@ fn context(
     // clients for another proof of who they are: resuming a session proves nothing anew.
     let proof = proof(tls)?;
     context.set_session_id_context(&proof).map_err(|error| reason(&error))?;
-    if !ffi::set_ticket_keys(&mut context, ticket_keys) {
-        return Err("the ticket keys are refused".to_owned());
+    if let Some(resume) = resume {
+        resume.serve(&mut context)?;
     }
     context.set_num_tickets(1).map_err(|error| reason(&error))?;
     context.set_alpn_select_callback(|_, offered| {

@@ -150,6 +150,9 @@ impl Supervisor {
         if let Some(staged) = self.staged.take() {
             self.bindings.commit(&staged);
         }
+        if let Some(generation) = self.generations.get(&number) {
+            self.tickets.follow(&generation.config.global, self.setup.rows.segment(), now());
+        }
         match retired {
             Some(retired) => self.succeed(retired, number),
             None => self.begin(number),

@@ -4,6 +4,7 @@
 //! a changed configuration, happens in a child with a limit.
 
 mod change;
+mod tickets;
 mod upgrade;
 
 pub(crate) use change::stage;
@@ -34,6 +35,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::SystemTime;
+use tickets::Tickets;
 use upgrade::Trial;
 
 /// What the start has decided once and for all.
@@ -79,6 +81,8 @@ pub(crate) struct Supervisor {
     checker: Option<Checker>,
     /// What the file of a generation that an earlier program has left says about switches.
     left: Option<Said>,
+    /// When TLS tickets get another key.
+    tickets: Tickets,
     /// A reload that is not announced yet.
     news: Option<News>,
     /// Another reload was asked for while one was under way.
@@ -117,6 +121,7 @@ impl Supervisor {
             cpus: process::allowed_cpus()?,
             checker: None,
             left: None,
+            tickets: Tickets::default(),
             news: None,
             again: false,
             origins: None,
@@ -166,7 +171,7 @@ impl Supervisor {
         let checked = self.checker.as_ref().and_then(Checker::deadline);
         let (news, trial) =
             (self.news.as_ref().map(News::deadline), self.trial.as_ref().map(Trial::deadline));
-        let due = [self.fleet.deadline(), checked, news, trial];
+        let due = [self.fleet.deadline(), checked, news, trial, self.tickets.deadline()];
         let wait_ms = due.into_iter().flatten().min().map(|at| at.saturating_sub(now()));
         let orders =
             self.children.iter().filter_map(|child| Some((Watch::Orders(child.slot), child.orders()?)));
@@ -192,6 +197,9 @@ impl Supervisor {
         }
         if let Some(trial) = &mut self.trial {
             trial.tick(now);
+        }
+        if let Err(error) = self.tickets.tick(self.setup.rows.segment(), now) {
+            self.setup.log.problem(&error);
         }
         let fleet = self.setup.rows.segment().fleet();
         let mut out = Vec::new();

@@ -181,6 +181,8 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         pid_file: None,
         workers: None,
         io_engine: IoEngine::Auto,
+        ticket_lifetime: Duration::from_secs(7200),
+        ticket_keys: Vec::new(),
         backend_stats: false,
         anonymise: false,
         combine_headers: Vec::new(),

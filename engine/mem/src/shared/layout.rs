@@ -1,7 +1,9 @@
 //! What lies where in the segment: the rows of each table, all of their fields atomic, and the [`Plan`] of offsets.
 
 use super::counters::CounterPage;
+use super::resumption::{ENTRIES, ResumptionEntry};
 use super::session::SessionBucket;
+use super::ticket::TicketRow;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -54,8 +56,6 @@ pub(super) struct Header {
     pub(super) limits: [AtomicU32; 5],
     /// The boot secret: what keys the hashes of identities and sessions.
     pub(super) secret: [AtomicU64; 2],
-    /// What TLS session tickets are sealed with.
-    pub(super) ticket_keys: [AtomicU64; TICKET_KEY_WORDS],
     /// How many rows of backends, services and listeners were ever used.
     pub(super) peaks: [AtomicU32; 3],
     /// How many slots of the fleet were ever used.
@@ -63,9 +63,6 @@ pub(super) struct Header {
     /// See `Segment::change_epoch`. In a cache line of its own with the padding before it.
     pub(super) epoch: Aligned<AtomicU32>,
 }
-
-/// Words of the ticket keys: 80 bytes, as SSL_CTX_set_tlsext_ticket_keys(3) has them.
-pub(super) const TICKET_KEY_WORDS: usize = 10;
 
 /// Gives its content a cache line of its own.
 #[repr(C, align(64))]
@@ -132,8 +129,8 @@ pub(super) struct MemberRow {
     pub(super) reserved: [AtomicU64; 5],
 }
 
-const _: () = assert!(size_of::<Header>() == 256);
-const _: () = assert!(offset_of!(Header, epoch) == 192);
+const _: () = assert!(size_of::<Header>() == 192);
+const _: () = assert!(offset_of!(Header, epoch) == 128);
 const _: () = assert!(size_of::<Tag>() == 24);
 const _: () = assert!(size_of::<BackendRow>() == 64);
 const _: () = assert!(size_of::<BackendCell>() == 32);
@@ -144,6 +141,8 @@ const _: () = assert!(size_of::<SessionBucket>() == 1280);
 const _: () = assert!(align_of::<SessionBucket>() == 64);
 const _: () = assert!(size_of::<CounterPage>() == 512);
 const _: () = assert!(align_of::<CounterPage>() == 64);
+const _: () = assert!(size_of::<TicketRow>() == 768);
+const _: () = assert!(size_of::<ResumptionEntry>() == 512);
 
 /// Where each table starts, in bytes from the start of the segment; each on a page boundary.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,6 +155,8 @@ pub(super) struct Plan {
     pub(super) members: usize,
     pub(super) counters: usize,
     pub(super) buckets: usize,
+    pub(super) tickets: usize,
+    pub(super) resumptions: usize,
     /// The length of the segment.
     pub(super) total: usize,
 }
@@ -183,6 +184,8 @@ impl Plan {
             members: place(size_of::<MemberRow>(), workers),
             counters: place(size_of::<CounterPage>(), workers),
             buckets: place(size_of::<SessionBucket>(), limits.session_buckets as usize),
+            tickets: place(size_of::<TicketRow>(), 1),
+            resumptions: place(size_of::<ResumptionEntry>(), ENTRIES),
             total: 0,
         };
         plan.total = place(0, 0);
@@ -195,7 +198,6 @@ pub(super) const HASH: u64 = {
     let parts = [
         size_of::<Header>(),
         offset_of!(Header, secret),
-        offset_of!(Header, ticket_keys),
         offset_of!(Header, peaks),
         offset_of!(Header, epoch),
         size_of::<Tag>(),
@@ -214,6 +216,9 @@ pub(super) const HASH: u64 = {
         super::counters::TABLE_HASH as usize,
         size_of::<SessionBucket>(),
         super::session::ENTRY_BYTES,
+        size_of::<TicketRow>(),
+        size_of::<ResumptionEntry>(),
+        ENTRIES,
     ];
     let mut hash = FNV_START;
     let mut i = 0;
@@ -256,6 +261,8 @@ mod tests {
             (plan.members, limits.workers as usize * size_of::<MemberRow>()),
             (plan.counters, limits.workers as usize * size_of::<CounterPage>()),
             (plan.buckets, limits.session_buckets as usize * size_of::<SessionBucket>()),
+            (plan.tickets, size_of::<TicketRow>()),
+            (plan.resumptions, ENTRIES * size_of::<ResumptionEntry>()),
             (plan.total, 0),
         ];
         let mut last = size_of::<Header>();

@@ -9,12 +9,14 @@ use super::counters::{CounterPage, Counters};
 use super::fleet::Fleet;
 use super::health::Backends;
 use super::layout::{
-    BackendCell, BackendRow, HASH, Header, Limits, ListenerRow, MAGIC, MemberRow, Plan, ServiceRow,
-    TICKET_KEY_WORDS, Tag, VERSION,
+    BackendCell, BackendRow, HASH, Header, Limits, ListenerRow, MAGIC, MemberRow, Plan, ServiceRow, Tag,
+    VERSION,
 };
 use super::listener::Listeners;
+use super::resumption::{ENTRIES, ResumptionEntry, Resumptions};
 use super::service::Services;
 use super::session::{SessionBucket, Sessions};
+use super::ticket::{TicketRow, Tickets};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -113,15 +115,18 @@ impl Segment {
         &self.limits
     }
 
-    /// The keys that TLS session tickets are sealed with: name, HMAC key, cipher key. Drawn with the segment, so that all
-    /// workers of all generations have the same.
+    /// What TLS session tickets are sealed with.
+    #[inline]
     #[must_use]
-    pub fn ticket_keys(&self) -> [u8; TICKET_KEY_WORDS * 8] {
-        let mut keys = [0; TICKET_KEY_WORDS * 8];
-        for (bytes, word) in keys.chunks_exact_mut(8).zip(&self.header().ticket_keys) {
-            bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
-        }
-        keys
+    pub fn tickets(&self) -> Tickets<'_> {
+        Tickets::new(self)
+    }
+
+    /// TLS sessions of clients that take no tickets.
+    #[inline]
+    #[must_use]
+    pub fn resumptions(&self) -> Resumptions<'_> {
+        Resumptions::new(self)
     }
 
     /// Moves whenever a listener, a service or a backend is switched on or off. A worker that kept the last value it
@@ -232,6 +237,16 @@ impl Segment {
         self.rows(self.plan.buckets, self.limits.session_buckets as usize)
     }
 
+    #[inline]
+    pub(super) fn ticket_row(&self) -> &TicketRow {
+        &self.rows(self.plan.tickets, 1)[0]
+    }
+
+    #[inline]
+    pub(super) fn resumption_entries(&self) -> &[ResumptionEntry] {
+        self.rows(self.plan.resumptions, ENTRIES)
+    }
+
     /// `count` rows that start `offset` bytes into the segment. Private, and only called with a table of the plan and
     /// the row type of that table.
     #[inline]
@@ -256,9 +271,7 @@ impl Segment {
         }
         header.version.store(VERSION, Relaxed);
         header.hash.store(HASH, Relaxed);
-        for (field, value) in header.ticket_keys.iter().zip(draw::<TICKET_KEY_WORDS>()?) {
-            field.store(value, Relaxed);
-        }
+        self.tickets().rotate(0)?;
         header.magic.store(MAGIC, Release);
         Ok(())
     }
@@ -311,7 +324,7 @@ fn map(file: &OwnedFd, bytes: usize) -> io::Result<NonNull<u8>> {
 }
 
 /// Draws random words, up to 32 of them.
-fn draw<const WORDS: usize>() -> io::Result<[u64; WORDS]> {
+pub(super) fn draw<const WORDS: usize>() -> io::Result<[u64; WORDS]> {
     const { assert!(WORDS <= 32) }
     let mut secret = [0_u64; WORDS];
     // SAFETY: the pointer and the length are those of the array. Requests of up to 256 bytes are never cut short.
@@ -367,15 +380,6 @@ mod tests {
     fn the_size_cannot_be_changed_by_anybody() {
         let segment = Segment::create(small()).expect("a segment");
         assert!(nix::unistd::ftruncate(segment.fd(), 0).is_err());
-    }
-
-    /// Whoever attaches seals tickets as the maker does, and nobody else.
-    #[test]
-    fn ticket_keys_are_shared_by_one_segment_only() {
-        let one = Segment::create(small()).expect("a segment");
-        let two = Segment::attach(one.fd().try_clone_to_owned().expect("a descriptor")).expect("the same");
-        assert_eq!(one.ticket_keys(), two.ticket_keys());
-        assert_ne!(one.ticket_keys(), Segment::create(small()).expect("another").ticket_keys());
     }
 
     #[test]

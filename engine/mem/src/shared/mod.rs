@@ -8,6 +8,7 @@
 //! | `health` | backends: alive, disabled, failures, open connections, latency |
 //! | `service`, `listener` | balancer positions and switches |
 //! | `session` | the sticky table |
+//! | `ticket`, `resumption` | TLS: ticket keys, and sessions of clients that take no tickets |
 //! | `counters` | a page of counters per worker |
 //! | `fleet` | who works: process, incarnation, phase, heartbeat |
 //!
@@ -20,8 +21,10 @@ mod health;
 mod layout;
 mod listener;
 mod map;
+mod resumption;
 mod service;
 mod session;
+mod ticket;
 
 pub use counters::{Counter, CounterKind, CounterPage, Counters};
 pub use fleet::{Fleet, Member, Owner, Phase};
@@ -29,5 +32,7 @@ pub use health::{BackendId, Backends, Stats, Status};
 pub use layout::Limits;
 pub use listener::{ListenerId, Listeners};
 pub use map::Segment;
+pub use resumption::{RESUMPTION_BYTES_MAX, Resumptions};
 pub use service::{ServiceId, Services};
 pub use session::{KEY_BYTES_MAX, Sessions};
+pub use ticket::{TICKET_KEYS_MAX, TicketKey, TicketKeys, Tickets};

@@ -205,7 +205,8 @@ mod tests {
         for number in 0..50_000_u64 {
             assert!(table.keep(&number.to_ne_bytes(), b"session", 1000 + number, 0));
         }
-        let found = |from: u64| (from..from + 100).filter(|n| table.find(&n.to_ne_bytes(), 0).is_some()).count();
+        let found =
+            |from: u64| (from..from + 100).filter(|n| table.find(&n.to_ne_bytes(), 0).is_some()).count();
         assert_eq!(found(49_900), 100, "the newest are there");
         assert_eq!(found(0), 0, "the oldest have gone");
     }
