@@ -3,12 +3,13 @@
 //! Each case is made from one seed, which a failure prints.
 
 use fastrand::Rng;
-use ounce_conf::{Diagnostic, Level, Options, help_directives, load_text, load_text_ahead};
+use ounce_conf::{Diagnostic, Level, Options, help_directives, load_text, load_text_ahead, upgrade_text};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-/// Cases of a normal run: a few seconds of one CPU in a debug build.
+/// Cases of a normal run: a few seconds of one CPU in a debug build. `OUNCE_CASES` asks for more, and `OUNCE_SEED` for
+/// others: the first one.
 const CASES: u64 = 4000;
 
 /// Text that has meant trouble to parsers.
@@ -43,7 +44,9 @@ const ODD: [&str; 24] = [
 fn mutilated_configurations_are_answered() {
     let inputs = inputs();
     let words = words();
-    for seed in 0..CASES {
+    let asked = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = asked("OUNCE_SEED").unwrap_or(0);
+    for seed in first..first + asked("OUNCE_CASES").unwrap_or(CASES) {
         let text = mutilated(&inputs, &words, &mut Rng::with_seed(seed));
         let answer = catch_unwind(AssertUnwindSafe(|| check(&text, seed % 2 == 0)));
         assert!(answer.is_ok(), "seed {seed} of:\n{text}");
@@ -60,6 +63,13 @@ fn check(text: &str, ahead: bool) {
     let load = if ahead { load_text_ahead } else { load_text };
     match load("mutilated.conf", text, &options) {
         Ok(loaded) => {
+            // What loads can be said in today's words, and is the same then.
+            let new =
+                upgrade_text("mutilated.conf", text, &options).expect("a configuration that loads").text;
+            let again = load("mutilated.conf", &new, &options);
+            let same =
+                again.is_ok_and(|again| format!("{:?}", again.config) == format!("{:?}", loaded.config));
+            assert!(same, "in today's words:\n{new}");
             assert!(loaded.warnings.iter().all(|warning| warning.level == Level::Warning));
             loaded.warnings.iter().for_each(is_sound);
         }

@@ -1,7 +1,7 @@
 //! What the fuzzers try, and what must hold whatever the bytes are. The harnesses of `tests/fuzz` and the replay of
 //! their corpora (`tests/tests/corpus.rs`) call these.
 
-use ounce_conf::{Diagnostic, Level, Options, load_text};
+use ounce_conf::{Diagnostic, Level, Options, load_text, upgrade_text};
 use ounce_core::http::h1::chunked::Decoder;
 use ounce_core::http::h1::parse::{self, ResponseRules, Rules};
 use ounce_core::http::h1::write::{self, RequestPlan, ResponsePlan};
@@ -114,7 +114,12 @@ pub fn conf(bytes: &[u8]) {
     }
     let options = Options { resolve_dns: false, ..Options::default() };
     let (found, failed) = match load_text("fuzz.cfg", text, &options) {
-        Ok(loaded) => (loaded.warnings, false),
+        Ok(loaded) => {
+            let new = upgrade_text("fuzz.cfg", text, &options).expect("what loads is understood").text;
+            let again = load_text("fuzz.cfg", &new, &options).expect("today's words load");
+            assert_eq!(format!("{:?}", again.config), format!("{:?}", loaded.config));
+            (loaded.warnings, false)
+        }
         Err(found) => (found, true),
     };
     assert_eq!(found.iter().any(|found| found.level == Level::Error), failed);

@@ -27,6 +27,34 @@ fn a_line_says_what_its_format_asks_for() {
     drop(origin);
 }
 
+/// Each conversion that the test above leaves out, a word each.
+#[test]
+fn every_other_conversion_says_its_part() {
+    let format = "%a %h %l %p %P %q %r %v %b %>s | %{%Y}t %{begin:sec}t %{end:msec}t %{end:usec_frac}t %D %T %{f}T %{s}T \
+                  %{ms}T %{us}T %{response}B %{link:ms}T %t";
+    let (_origin, proxy) = start("", format);
+    assert_eq!(proxy.client().ask("GET /a?b=c HTTP/1.1\r\nHost: h.example:81\r\n\r\n").status, 200);
+    let line = first_line(&proxy);
+    let (first, second) = line.split_once(" | ").expect("two parts");
+    let port = proxy.address().port();
+    let words: Vec<&str> = first.split(' ').collect();
+    let port = port.to_string();
+    assert_eq!(words[..4], ["127.0.0.1", "127.0.0.1", "-", port.as_str()], "{line}");
+    assert!(proxy.workers().contains(&words[4].parse().expect("a process")), "{line}");
+    let rest = words[5..].join(" ");
+    assert_eq!(rest, "?b=c GET /a?b=c HTTP/1.1 h.example 5 HTTP/1.1 200 OK");
+    let words: Vec<&str> = second.splitn(13, ' ').collect();
+    assert!(words[0].len() == 4 && words[0].starts_with("20"), "{line}");
+    let number = |at: usize| words[at].parse::<u64>().unwrap_or_else(|_| panic!("{at}: {line}"));
+    assert!(number(2) / 1000 - number(1) <= number(4) / 1_000_000 + 1, "{line}");
+    assert_eq!(words[3].len(), 6, "{line}");
+    assert!(words[6].contains('.') && words[6].parse::<f64>().is_ok(), "{line}");
+    assert_eq!((number(5), number(7)), (number(4) / 1_000_000, number(4) / 1_000_000), "{line}");
+    assert_eq!((number(8), number(9), number(10)), (number(4) / 1000, number(4), 5), "{line}");
+    assert!(number(11) <= number(8), "{line}");
+    assert!(words[12].starts_with('[') && words[12].ends_with(']'), "{line}");
+}
+
 #[test]
 fn names_and_places_are_those_of_the_file() {
     let (origin, proxy) = start("", "%{listener}N %{service}N %{backend}N %{service}L %{backend}L");

@@ -52,7 +52,14 @@ impl Lowering<'_> {
             }
             (None, id) => {
                 if let Some((_, place)) = id {
-                    self.warn(place, "ID has no effect with this type of session");
+                    let problem = Problem::warning(place, "ID has no effect with this type of session");
+                    // 2.0 to 2.3 called a parameter of the query PARM.
+                    let old = kind == SessionType::Parm;
+                    self.findings.push(if old {
+                        problem.help("for a parameter of the query write Type URL")
+                    } else {
+                        problem
+                    });
                 }
                 match kind {
                     SessionType::Basic => SessionKind::Basic,
