@@ -114,6 +114,7 @@
 mod diag;
 mod grammar;
 mod lex;
+pub mod listing;
 mod lower;
 pub mod model;
 mod parse;

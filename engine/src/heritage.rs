@@ -22,6 +22,8 @@ pub struct Heritage {
     pub segment: Arc<Segment>,
     /// Where it accepts connections.
     pub sockets: Vec<ListeningSocket>,
+    /// Files whose contents are newer than the plan: places of feeds, and descriptors of what they hold.
+    pub feeds: Vec<(u32, RawFd)>,
     /// A sequenced-packet socket, one byte a message; see [`crate::orders`].
     pub orders: RawFd,
     /// A datagram socket, one batch of lines a message; see [`crate::logout`].

@@ -21,6 +21,7 @@ mod accept;
 mod apply;
 mod complete;
 pub mod crew;
+pub mod feeds;
 pub mod heritage;
 pub mod logout;
 pub mod orders;

@@ -1,4 +1,8 @@
 //! Orders between the supervisor and a worker: one byte a message on a sequenced-packet socket.
+//!
+//! One message is longer: [`FEED`], then the place of a feed in the plan as four bytes, the lowest first, and with it a
+//! descriptor of its file's new contents ([`ounce_sys::parcel`]). A worker answers with the same five bytes once they are
+//! in use, and with what is wrong behind them if they are not.
 
 /// What the supervisor asks of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +15,23 @@ pub enum Order {
     Changed,
     /// Another process has stopped accepting from the sockets of this one: look into their queues.
     Accept,
+}
+
+/// The contents of a watched file have changed.
+pub const FEED: u8 = b'N';
+
+/// The message about the feed at this place.
+#[must_use]
+pub fn feed_message(feed: u32) -> [u8; 5] {
+    let [a, b, c, d] = feed.to_le_bytes();
+    [FEED, a, b, c, d]
+}
+
+/// The feed that a message is about, and what is said of it.
+#[must_use]
+pub fn feed_of(message: &[u8]) -> Option<(u32, &[u8])> {
+    let (place, text) = message.strip_prefix(&[FEED])?.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*place), text))
 }
 
 /// What a worker says once it serves.

@@ -1,7 +1,7 @@
 //! A worker process from its first line to its last.
 
 use crate::heritage::Heritage;
-use crate::orders::{LEFT, Order, READY};
+use crate::orders::{self, LEFT, Order, READY};
 use crate::socket::op;
 use crate::tls::{Resume, Tls};
 use crate::worker::{Worker, WorkerSetup};
@@ -10,7 +10,8 @@ use ounce_mem::Pool;
 use ounce_sys::epoll::EpollRing;
 use ounce_sys::ring::{Completion, Fd, Interest, Ring, Token};
 use ounce_sys::uring::UringRing;
-use ounce_sys::{clock, pairs, process};
+use ounce_sys::{clock, pairs, parcel, process};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// Pages of a worker's pool, 16 KiB each: 48 MiB that are touched only when traffic needs them.
@@ -18,6 +19,9 @@ const PAGES: u32 = 3072;
 
 /// Descriptors that are no clients': listeners, log, orders, pipes.
 const RESERVED_FDS: u64 = 256;
+
+/// Bytes of an order at most.
+const MESSAGE_BYTES_MAX: usize = 64;
 
 /// Serves until told to stop, or until the last connection has ended after an order to drain.
 ///
@@ -69,10 +73,14 @@ fn run<R: Ring>(
         seed: seed(heritage),
         id: process::pid().unsigned_abs(),
         utc_offset,
-        clients_max: clients_max(files, heritage.sockets.len()),
+        clients_max: clients_max(files, heritage.sockets.len() + heritage.feeds.len()),
         house: heritage.house,
         log: Box::new(move |batch: &[u8]| pairs::send(log, batch).unwrap_or(false)),
     });
+    for (feed, parcel) in &heritage.feeds {
+        let bytes = parcel::open_inherited(*parcel).map_err(|error| format!("feed {feed}: {error}"))?;
+        use_feed(&mut worker, *feed, &bytes)?;
+    }
     worker.start();
     watch_orders(worker.ring(), heritage.orders);
     heritage.segment.fleet().ready(heritage.owner);
@@ -96,26 +104,49 @@ fn obey<R: Ring>(worker: &mut Worker<'_, R>, completion: &Completion, heritage: 
         return false;
     }
     let mut stop = false;
-    let mut byte = [0];
+    let mut message = [0; MESSAGE_BYTES_MAX];
     loop {
-        match pairs::receive(heritage.orders, &mut byte) {
+        match pairs::receive_with_fds(heritage.orders, &mut message) {
             // The supervisor is gone, and with it everything that a worker is for.
-            Ok(Some(0)) | Err(_) => return true,
-            Ok(Some(_)) => match Order::of(byte[0]) {
-                Some(Order::Stop) => stop = true,
-                Some(order) => {
-                    if order == Order::Drain {
-                        heritage.segment.fleet().draining(heritage.owner);
-                    }
-                    worker.order(order);
+            Ok(Some((0, _))) | Err(_) => return true,
+            Ok(Some((count, fds))) => {
+                if let Some((feed, _)) = orders::feed_of(&message[..count]) {
+                    take_feed(worker, heritage, feed, &fds);
+                    continue;
                 }
-                None => {}
-            },
+                match Order::of(message[0]) {
+                    Some(Order::Stop) => stop = true,
+                    Some(order) => {
+                        if order == Order::Drain {
+                            heritage.segment.fleet().draining(heritage.owner);
+                        }
+                        worker.order(order);
+                    }
+                    None => {}
+                }
+            }
             Ok(None) => break,
         }
     }
     watch_orders(worker.ring(), heritage.orders);
     stop
+}
+
+/// Takes the new contents of a watched file, and says so.
+fn take_feed<R: Ring>(worker: &mut Worker<'_, R>, heritage: &Heritage, feed: u32, parcel: &[OwnedFd]) {
+    let bytes = match parcel {
+        [parcel] => parcel::open(parcel.as_fd()).map_err(|error| error.to_string()),
+        _ => Err("no contents were sent".to_owned()),
+    };
+    let taken = bytes.and_then(|bytes| use_feed(worker, feed, &bytes));
+    let mut answer = orders::feed_message(feed).to_vec();
+    answer.extend(taken.err().unwrap_or_default().into_bytes());
+    // A supervisor that has no room for this asks again.
+    let _ = pairs::send(heritage.orders, &answer);
+}
+
+fn use_feed<R: Ring>(worker: &mut Worker<'_, R>, feed: u32, bytes: &[u8]) -> Result<(), String> {
+    worker.feed(feed as usize, bytes).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
 fn watch_orders<R: Ring>(ring: &mut R, orders: std::os::fd::RawFd) {
@@ -124,8 +155,8 @@ fn watch_orders<R: Ring>(ring: &mut R, orders: std::os::fd::RawFd) {
 
 /// How many clients fit into the descriptors of this process, each with a connection to a backend, half as many parked
 /// ones, and the two ends of a pipe for each eighth.
-fn clients_max(files: u64, listeners: usize) -> u32 {
-    let free = files.saturating_sub(RESERVED_FDS + listeners as u64);
+fn clients_max(files: u64, inherited: usize) -> u32 {
+    let free = files.saturating_sub(RESERVED_FDS + inherited as u64);
     u32::try_from(free * 4 / 11).unwrap_or(u32::MAX).clamp(16, 1 << 20)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p ounce-perf --bench acl` fails if loading takes a second or asking 200 ns.
 
-use ounce_conf::model::Condition;
+use ounce_conf::model::{Condition, Networks};
 use ounce_conf::{Options, load_text};
 use ounce_core::route::acl::Acl;
 use std::hint::black_box;
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             let Condition::All(conditions) = &loaded.config.listeners[0].services[0].condition else {
                 panic!()
             };
-            let [Condition::Acl(networks)] = &conditions[..] else { panic!("no ACL") };
+            let [Condition::Acl(Networks::Listed(networks))] = &conditions[..] else { panic!("no ACL") };
             assert_eq!(networks.len(), NETWORKS);
             acl = Some(Acl::new(networks));
             load_ms = load_ms.min(start.elapsed().as_millis());

@@ -4,7 +4,8 @@
 
 use crate::fleet::{Role, Slot};
 use crate::log::foreign;
-use ounce_sys::{pairs, process};
+use ounce_engine::orders;
+use ounce_sys::{fdpass, pairs, process};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Tells a child to finish what it has.
@@ -30,7 +31,7 @@ const MESSAGES_MAX: usize = 16;
 const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// A message of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
     /// It is ready.
     Ready,
@@ -38,6 +39,19 @@ pub(crate) enum Message {
     Changed,
     /// It drains and accepts nothing any more.
     Left,
+    /// It uses the new contents of a watched file, or says why it cannot.
+    Fed(u32, String),
+}
+
+/// Whether a child was told something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It will read it.
+    Yes,
+    /// It has too much to read already.
+    NoRoom,
+    /// There is nobody to be told.
+    Nobody,
 }
 
 /// A child.
@@ -102,6 +116,10 @@ impl Child {
                 Ok(Some(1)) if bytes[0] == READY => heard.push(Message::Ready),
                 Ok(Some(1)) if bytes[0] == CHANGED => heard.push(Message::Changed),
                 Ok(Some(1)) if bytes[0] == LEFT => heard.push(Message::Left),
+                Ok(Some(count)) if bytes[0] == orders::FEED => {
+                    let message = orders::feed_of(&bytes[..count]);
+                    heard.extend(message.map(|(feed, fault)| Message::Fed(feed, foreign(fault))));
+                }
                 Ok(Some(count)) if bytes[0] == FAILED => {
                     let reason = bytes.get(1..count).unwrap_or_default();
                     self.reason = Some(foreign(reason)).filter(|reason| !reason.is_empty());
@@ -156,6 +174,25 @@ impl Children {
     /// Gives an order to all wardens: there are two during a reload.
     pub(crate) fn order_wardens(&self, order: u8) {
         self.iter().filter(|child| child.role == Role::Warden).for_each(|child| child.order(order));
+    }
+
+    /// Gives the new contents of a watched file to the child in a slot.
+    pub(crate) fn feed(&self, slot: Slot, feed: u32, parcel: BorrowedFd<'_>) -> Told {
+        let child = self.iter().find(|child| child.slot == slot);
+        let Some(socket) = child.and_then(Child::orders) else { return Told::Nobody };
+        match fdpass::send(socket, &[parcel], &orders::feed_message(feed)) {
+            Ok(()) => Told::Yes,
+            // Descriptors that nobody has taken yet are counted, too.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EAGAIN | libc::ETOOMANYREFS | libc::ENOBUFS)
+                ) =>
+            {
+                Told::NoRoom
+            }
+            Err(_) => Told::Nobody,
+        }
     }
 
     /// Kills the child in a slot, if there is one.

@@ -20,6 +20,10 @@ pub(crate) enum Watch {
     Orders(Slot),
     /// The findings of a checker.
     Findings,
+    /// What the kernel tells of watched files.
+    Notify,
+    /// What was seen of them.
+    Look,
 }
 
 /// What has happened.

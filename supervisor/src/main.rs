@@ -38,6 +38,7 @@ mod children;
 mod daemon;
 mod demo;
 mod events;
+mod feeds;
 mod fleet;
 mod handover;
 mod house;

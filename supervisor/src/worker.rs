@@ -29,7 +29,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) detached: bool,
 }
 
-/// Forks the worker of a position, which writes its lines to `log`. Returns its number.
+/// Forks the worker of a position, which writes its lines to `log` and is given what has changed in `feeds`
+/// since its configuration was read. Returns its number.
 ///
 /// # Errors
 /// What fork(2) reports.
@@ -39,6 +40,7 @@ pub(crate) fn fork_worker(
     bindings: &Bindings,
     cpus: &[usize],
     log: RawFd,
+    feeds: Vec<(u32, RawFd)>,
 ) -> io::Result<i32> {
     let Birth { generation, segment, owner, orders, detached } = birth;
     let sockets = deal(generation, position, bindings);
@@ -46,6 +48,7 @@ pub(crate) fn fork_worker(
     keep.push(log);
     let house = generation.house.as_ref().map(House::worker_end);
     keep.extend(house);
+    keep.extend(feeds.iter().map(|(_, parcel)| *parcel));
     let cpu = cpus.get(usize::from(position) % cpus.len().max(1)).copied();
     let outfit = Outfit { name: "ounce-worker", cpu, keep, orders: Some(orders), detached };
     let heritage = Heritage {
@@ -55,6 +58,7 @@ pub(crate) fn fork_worker(
         plan: Arc::clone(&generation.plan),
         segment: Arc::clone(segment),
         sockets,
+        feeds,
         orders,
         log,
         house,

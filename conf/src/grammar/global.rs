@@ -129,8 +129,7 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Time { min: 1 }, "delay")])
         .later(),
     row("WatcherTTL", GLOBAL, "how often watched files are looked at where the kernel does not tell (60 s)")
-        .takes(&[one(Kind::Time { min: 1 }, "interval")])
-        .idle("file changes are told by the kernel"),
+        .takes(&[one(Kind::Time { min: 1 }, "interval")]),
     row("Lua", GLOBAL, "Lua sources").section(Scope::Lua).repeat(Repeat::Many).later(),
     row("Load", &[Scope::Lua], "load a Lua source in each worker")
         .takes(&[one(Kind::File, "file")])

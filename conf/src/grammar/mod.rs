@@ -290,11 +290,6 @@ impl Switch {
     pub(crate) fn names_file(self) -> bool {
         matches!(self, Switch::File | Switch::FileWatch)
     }
-
-    /// Whether the directive works with it; others are refused as not supported yet.
-    pub(crate) fn works(self) -> bool {
-        self != Switch::FileWatch
-    }
 }
 
 const fn row(name: &'static str, scopes: &'static [Scope], help: &'static str) -> Row {

@@ -66,6 +66,9 @@ impl Lowering<'_> {
 
     fn constant_text(&mut self, statement: &Statement) -> Option<String> {
         let trim = statement.has(Switch::Trim);
+        if let Some(watched) = statement.switches.iter().find(|of| of.switch == Switch::FileWatch) {
+            self.error(watched.span, "a Constant is not watched; expected -file");
+        }
         if let Some(path) = statement.file(1) {
             let text = self.constant_file(path, statement.place(1))?;
             return Some(if trim { text.trim_end_matches(WHITE).to_owned() } else { text });

@@ -22,6 +22,7 @@ impl Lowering<'_> {
             conditions: Vec::new(),
             listeners: Vec::new(),
             services: Vec::new(),
+            feeds: Vec::new(),
         };
         let mut listener_labels = Labels::new();
         let mut service_labels = Labels::new();
@@ -69,6 +70,7 @@ impl Lowering<'_> {
         self.leave();
         self.use_named_backends(&mut config);
         self.check_worker_counts(tree);
+        config.feeds = std::mem::take(&mut self.feeds);
         config
     }
 
@@ -131,6 +133,7 @@ impl Lowering<'_> {
                 };
             }
             "Alive" => global.alive = statement.time(),
+            "WatcherTTL" => global.watcher_ttl = statement.time(),
             "Grace" => global.grace = statement.time(),
             "BackendStats" => global.backend_stats = statement.flag(),
             "Anonymise" => global.anonymise = true,

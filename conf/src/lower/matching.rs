@@ -1,7 +1,7 @@
 //! Conditions on requests.
 
 use super::Lowering;
-use super::pattern::Default;
+use super::pattern::{Default, Written};
 use crate::diag::Problem;
 use crate::grammar::Switch;
 use crate::model::{Condition, NamedCondition, Pattern};
@@ -115,15 +115,10 @@ impl Lowering<'_> {
         default: Default,
         of: impl Fn(Pattern) -> Condition,
     ) -> Condition {
-        let mut conditions: Vec<Condition> =
-            self.patterns(statement, index, default).into_iter().map(of).collect();
-        match conditions.pop() {
-            Some(only) if conditions.is_empty() && statement.file(index).is_none() => only,
-            Some(last) => {
-                conditions.push(last);
-                Condition::Any(conditions)
-            }
-            None => Condition::Any(Vec::new()),
+        match self.patterns(statement, index, default) {
+            Written::Here(pattern) => of(pattern),
+            Written::InFile(patterns) => Condition::Any(patterns.into_iter().map(of).collect()),
+            Written::Watched { feed, like } => Condition::Patterns { feed, of: Box::new(of(like)) },
         }
     }
 }

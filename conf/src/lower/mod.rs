@@ -10,6 +10,7 @@ mod client_certificate;
 mod constant;
 mod control;
 mod expansion;
+mod feed;
 mod global;
 mod header;
 mod house;
@@ -31,7 +32,7 @@ mod tunnel;
 
 use crate::diag::{Findings, Problem};
 use crate::grammar::{Repeat, Row, Status};
-use crate::model::{Ahead, Balancer, Config, Flavour, HeaderOption, Listen, LogFormat};
+use crate::model::{Ahead, Balancer, Config, Feed, Flavour, HeaderOption, Listen, LogFormat};
 use crate::source::{Sources, Span};
 use crate::tree::{Inner, Statement};
 use crate::{Names, Options, Unserved};
@@ -59,6 +60,7 @@ pub(crate) fn lower(
         constants: constant::Constants::default(),
         names: names::Resolver::new(options),
         listening: Vec::new(),
+        feeds: Vec::new(),
         log_formats: log::Formats::new(tree),
         https: None,
         engines: Vec::new(),
@@ -86,6 +88,8 @@ struct Lowering<'a> {
     names: names::Resolver<'a>,
     /// Where listeners listen, and the statement of each.
     listening: Vec<(Listen, Span)>,
+    /// Files that the model refers to by their places.
+    feeds: Vec<Feed>,
     log_formats: log::Formats,
     /// The `ListenHTTPS` that is being read.
     https: Option<tls::Reading>,
@@ -168,13 +172,7 @@ impl Lowering<'_> {
             self.error(statement.keyword, format!("{} is not supported yet", statement.word));
             return false;
         }
-        let mut supported = true;
-        for switched in statement.switches.iter().filter(|switched| !switched.switch.works()) {
-            let option = switched.switch.spellings().first().copied().unwrap_or_default();
-            self.error(switched.span, format!("{option} is not supported yet"));
-            supported = false;
-        }
-        supported
+        true
     }
 
     fn repeated(&mut self, before: &Statement, now: &Statement) {

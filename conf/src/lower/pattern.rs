@@ -3,9 +3,11 @@
 use super::{Lowering, expansion};
 use crate::diag::Problem;
 use crate::grammar::Switch;
-use crate::model::{Flavour, Kind, Pattern};
+use crate::listing::{self, Fault};
+use crate::model::{FeedKind, FeedName, Flavour, Kind, Pattern};
 use crate::source::Span;
 use crate::tree::{Statement, Switched};
+use std::path::Path;
 
 /// How a directive compares when no option says otherwise.
 #[derive(Clone, Copy)]
@@ -14,33 +16,74 @@ pub(super) struct Default {
     pub(super) ignore_case: bool,
 }
 
+/// Where the patterns of a statement stand.
+pub(super) enum Written {
+    /// On its line.
+    Here(Pattern),
+    /// In a file: these.
+    InFile(Vec<Pattern>),
+    /// In a file whose changes are followed: patterns like this one, each with a text of its own.
+    Watched { feed: FeedName, like: Pattern },
+}
+
 impl Lowering<'_> {
     /// The pattern that is the argument `index` of a statement, or all patterns of the file named there.
-    pub(super) fn patterns(&mut self, statement: &Statement, index: usize, default: Default) -> Vec<Pattern> {
+    pub(super) fn patterns(&mut self, statement: &Statement, index: usize, default: Default) -> Written {
         let (kind, ignore_case) = compared(statement, self.defaults.flavour, default);
         let (tag, decode) = (self.tag(statement), statement.has(Switch::Decode));
         let place = statement.place(index);
-        let texts = match (statement.text(index), statement.file(index)) {
-            (Some(text), _) => vec![text.to_owned()],
-            (None, Some(path)) => {
-                let path = path.to_owned();
-                self.lines_of_file(&path, place).into_iter().map(|(_, line)| line).collect()
+        let of = |text: &str| Pattern { kind, text: text.to_owned(), ignore_case, tag: tag.clone(), decode };
+        match (statement.text(index), statement.file(index)) {
+            (Some(text), _) => {
+                let pattern = of(text);
+                if let Err(reason) = self.check_pattern(&pattern) {
+                    self.error(place, reason);
+                }
+                Written::Here(pattern)
             }
-            (None, None) => Vec::new(),
-        };
-        let patterns: Vec<Pattern> = texts
-            .into_iter()
-            .map(|text| Pattern { kind, text, ignore_case, tag: tag.clone(), decode })
-            .collect();
-        for pattern in &patterns {
-            self.check_pattern(pattern, place);
+            (None, Some(path)) => match self.patterns_of_file(path, place, of) {
+                Some((bytes, _)) if statement.has(Switch::FileWatch) => {
+                    let feed = self.feed(path, FeedKind::Patterns, true, bytes);
+                    Written::Watched { feed, like: of("") }
+                }
+                Some((_, patterns)) => Written::InFile(patterns),
+                None => Written::InFile(Vec::new()),
+            },
+            (None, None) => Written::InFile(Vec::new()),
         }
-        patterns
+    }
+
+    /// The patterns of a file, one a line, and its bytes; none when something is wrong with it, which is reported.
+    fn patterns_of_file(
+        &mut self,
+        path: &Path,
+        place: Span,
+        of: impl Fn(&str) -> Pattern,
+    ) -> Option<(Vec<u8>, Vec<Pattern>)> {
+        let bytes = self.bytes_of_file(path, place)?;
+        let (mut patterns, mut faults) = (Vec::new(), Vec::new());
+        match listing::lines(&bytes) {
+            Ok(lines) => {
+                for (number, line) in lines {
+                    let pattern = of(line);
+                    match self.check_pattern(&pattern) {
+                        Ok(()) => patterns.push(pattern),
+                        Err(reason) => faults.push(Fault::at(number, reason)),
+                    }
+                }
+            }
+            Err(fault) => faults.push(fault),
+        }
+        self.faults(path, place, &faults);
+        faults.is_empty().then_some((bytes, patterns))
     }
 
     /// The one pattern of a directive that takes no `-file`.
     pub(super) fn pattern(&mut self, statement: &Statement, default: Default) -> Option<Pattern> {
-        self.patterns(statement, 0, default).pop()
+        match self.patterns(statement, 0, default) {
+            Written::Here(pattern) => Some(pattern),
+            Written::InFile(_) | Written::Watched { .. } => None,
+        }
     }
 
     /// The last tag of a statement.
@@ -56,16 +99,17 @@ impl Lowering<'_> {
         None
     }
 
-    fn check_pattern(&mut self, pattern: &Pattern, place: Span) {
-        let Some(check) = self.options.check_pattern else { return };
-        if matches!(pattern.kind, Kind::Regex(_))
-            && let Err(reason) = check(pattern)
-        {
+    /// Why a pattern does not compile, if so.
+    fn check_pattern(&self, pattern: &Pattern) -> Result<(), String> {
+        let Some(check) = self.options.check_pattern else { return Ok(()) };
+        if !matches!(pattern.kind, Kind::Regex(_)) {
+            return Ok(());
+        }
+        check(pattern).map_err(|reason| {
             let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
             // Pattern errors of some libraries are drawings of several lines; the last line says what is wrong.
-            let reason = lines.next_back().unwrap_or("it does not compile").to_owned();
-            self.findings.push(Problem::error(place, format!("bad regular expression: {reason}")));
-        }
+            format!("bad regular expression: {}", lines.next_back().unwrap_or("it does not compile"))
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a request must satisfy.
 
+use super::FeedName;
 use ipnet::IpNet;
 
 /// A condition on a request.
@@ -54,9 +55,43 @@ pub enum Condition {
     /// The client has this certificate: PEM without line ends. Only in services of HTTPS listeners.
     ClientCertificate(String),
     /// The peer's address is in one of these networks.
-    Acl(Vec<IpNet>),
+    Acl(Networks),
     /// The address that the request came from first, as trusted proxies tell it, is in one of these networks.
-    Forwarded(Vec<IpNet>),
+    Forwarded(Networks),
+    /// One of the patterns in a file matches.
+    Patterns {
+        /// Which file.
+        feed: FeedName,
+        /// What is asked of each: a condition on one subject, its pattern without text.
+        of: Box<Condition>,
+    },
+}
+
+impl Condition {
+    /// The pattern of a condition on one subject.
+    pub fn pattern_mut(&mut self) -> Option<&mut Pattern> {
+        match self {
+            Condition::Url(pattern)
+            | Condition::Path(pattern)
+            | Condition::Query(pattern)
+            | Condition::QueryParam { pattern, .. }
+            | Condition::HeaderLine(pattern)
+            | Condition::HeaderValue { pattern, .. }
+            | Condition::Host(pattern)
+            | Condition::Method(pattern)
+            | Condition::StringMatch { pattern, .. } => Some(pattern),
+            _ => None,
+        }
+    }
+}
+
+/// A list of networks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Networks {
+    /// These.
+    Listed(Vec<IpNet>),
+    /// Those in a file that is watched.
+    Feed(FeedName),
 }
 
 /// `Condition`: evaluated once for each request.

@@ -1,7 +1,6 @@
 //! Settings of the whole process.
 
-use super::{Card, Listener, LogFile, LogServer, NamedCondition, Service};
-use ipnet::IpNet;
+use super::{Card, Feed, Listener, LogFile, LogServer, NamedCondition, Networks, Service};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +15,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Services outside any listener, tried after a listener's own.
     pub services: Vec<Service>,
+    /// Files that the rest refers to by their places.
+    pub feeds: Vec<Feed>,
 }
 
 /// Settings of the whole process.
@@ -41,6 +42,8 @@ pub struct Global {
     pub log_server: Option<LogServer>,
     /// `Alive`: delay between probes of a dead backend.
     pub alive: Duration,
+    /// `WatcherTTL`: how often watched files are looked at, told or not.
+    pub watcher_ttl: Duration,
     /// `Grace`: how long a drain waits for active requests.
     pub grace: Duration,
     /// `Control`: the control socket.
@@ -92,6 +95,7 @@ impl Default for Global {
             log_file: None,
             log_server: None,
             alive: Duration::from_secs(30),
+            watcher_ttl: Duration::from_secs(60),
             grace: Duration::from_secs(30),
             control: None,
             pid_file: None,
@@ -114,7 +118,7 @@ pub struct Originator {
     /// `ForwardedHeader`; `X-Forwarded-For` when given nowhere.
     pub header: Option<String>,
     /// `TrustedIP`: proxies whose word is taken; none when given nowhere.
-    pub trusted: Option<Vec<IpNet>>,
+    pub trusted: Option<Networks>,
 }
 
 /// Where log lines go.

@@ -6,6 +6,7 @@ mod ahead;
 mod backend;
 mod card;
 mod condition;
+mod feed;
 mod global;
 mod listener;
 mod log;
@@ -17,7 +18,8 @@ mod tls;
 pub use ahead::{Ahead, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, HouseWork, Server};
 pub use card::{Card, CardKind, CardMode, Key};
-pub use condition::{Condition, Flavour, Kind, NamedCondition, Pattern};
+pub use condition::{Condition, Flavour, Kind, NamedCondition, Networks, Pattern};
+pub use feed::{Feed, FeedKind, FeedName};
 pub use global::{
     Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget, Originator, TicketKey,
 };

@@ -6,8 +6,8 @@ mod rules;
 use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
     Address, Ahead, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global,
-    HeaderRule, HouseWork, Kind, Listener, LogLine, LogPiece, Originator, Pattern, Protocol, RewriteLocation,
-    Server, Service,
+    HeaderRule, HouseWork, Kind, Listener, LogLine, LogPiece, Networks, Originator, Pattern, Protocol,
+    RewriteLocation, Server, Service,
 };
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
@@ -29,6 +29,10 @@ pub(crate) fn summary(config: &Config, ahead: &Ahead) -> String {
     }
     for tunnel in &ahead.tunnels {
         ahead::tunnel(&mut out, tunnel);
+    }
+    for (index, feed) in config.feeds.iter().enumerate() {
+        let watched = if feed.watched { " watched" } else { "" };
+        let _ = writeln!(out, "feed {index} {:?} {:?}{watched}", feed.kind, feed.path);
     }
     if out.is_empty() { "(defaults)\n".to_owned() } else { out }
 }
@@ -53,6 +57,7 @@ fn global(global: &Global) -> String {
     add(&mut out, "log_file", &global.log_file, &None);
     add(&mut out, "log_server", &global.log_server, &None);
     add(&mut out, "alive", &global.alive, &none.alive);
+    add(&mut out, "watcher_ttl", &global.watcher_ttl, &none.watcher_ttl);
     add(&mut out, "grace", &global.grace, &none.grace);
     add(&mut out, "control", &global.control, &none.control);
     add(&mut out, "pid_file", &global.pid_file, &none.pid_file);
@@ -120,9 +125,9 @@ fn listener(out: &mut String, listener: &Listener) {
 
 fn originator(out: &mut String, originator: &Originator) {
     add(out, "header", &originator.header, &None);
-    let trusted = originator.trusted.as_ref();
-    let trusted = trusted.map(|networks| networks.iter().map(ToString::to_string).collect::<Vec<_>>());
-    add(out, "trusted", &trusted, &None);
+    if let Some(trusted) = &originator.trusted {
+        let _ = write!(out, " trusted [{}]", networks(trusted));
+    }
 }
 
 fn log_line(line: &LogLine) -> String {
@@ -242,12 +247,16 @@ fn condition(condition: &Condition) -> String {
         Condition::Eval { name, index } => format!("condition {index} {name:?}"),
         Condition::ClientCertificate(pem) => format!("client certificate of {} letters", pem.len()),
         Condition::Acl(list) => format!("peer in [{}]", networks(list)),
+        Condition::Patterns { feed, of } => format!("any of feed {}: {}", feed.index, self::condition(of)),
         Condition::Forwarded(list) => format!("originator in [{}]", networks(list)),
     }
 }
 
-fn networks(networks: &[ipnet::IpNet]) -> String {
-    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+fn networks(networks: &Networks) -> String {
+    match networks {
+        Networks::Listed(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        Networks::Feed(feed) => format!("feed {}", feed.index),
+    }
 }
 
 fn pattern(pattern: &Pattern) -> String {

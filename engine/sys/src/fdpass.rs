@@ -34,10 +34,18 @@ pub fn send(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>], payload: &[u8]) -> i
 /// # Errors
 /// What recvmsg(2) reports; `InvalidData` if the message held more than [`FDS_MAX`] descriptors.
 pub fn receive(socket: BorrowedFd<'_>, payload: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    receive_from(socket.as_raw_fd(), payload, MsgFlags::empty())
+}
+
+pub(crate) fn receive_from(
+    socket: RawFd,
+    payload: &mut [u8],
+    flags: MsgFlags,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = nix::cmsg_space!([RawFd; FDS_MAX]);
     let mut slices = [IoSliceMut::new(payload)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket, &mut slices, Some(&mut space), flags)?;
     let mut fds = Vec::new();
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(raw) = control {

@@ -24,6 +24,7 @@ mod file;
 mod lanes;
 mod op;
 pub mod pairs;
+pub mod parcel;
 pub mod passage;
 mod pipe;
 pub mod privilege;

@@ -56,6 +56,20 @@ pub fn receive(fd: RawFd, message: &mut [u8]) -> io::Result<Option<usize>> {
     }
 }
 
+/// [`receive`] for messages that may bring descriptors along.
+///
+/// # Errors
+/// What recvmsg(2) reports.
+pub fn receive_with_fds(fd: RawFd, message: &mut [u8]) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
+    match crate::fdpass::receive_from(fd, message, MsgFlags::MSG_DONTWAIT) {
+        Ok(received) => Ok(Some(received)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn flags() -> SockFlag {
     SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC
 }

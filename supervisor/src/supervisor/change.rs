@@ -157,6 +157,7 @@ impl Supervisor {
             Some(retired) => self.succeed(retired, number),
             None => self.begin(number),
         }
+        self.watch_files(number);
         self.children.order_workers(CHANGED);
         self.reload_again();
     }

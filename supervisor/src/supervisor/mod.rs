@@ -4,6 +4,7 @@
 //! a changed configuration, happens in a child with a limit.
 
 mod change;
+mod feed;
 mod tickets;
 mod upgrade;
 
@@ -15,6 +16,7 @@ use crate::children::{CHANGED, Child, Children, DRAIN, Message, REOPEN, STOP};
 use crate::daemon::Starter;
 use crate::demo::{Demo, origin};
 use crate::events::{Events, Watch};
+use crate::feeds::Feeds;
 use crate::fleet::{Action, Event, Fleet, Role, Slot};
 use crate::house::House;
 use crate::inheritance::Inheritance;
@@ -77,6 +79,8 @@ pub(crate) struct Supervisor {
     /// The sockets of the rising generation.
     staged: Option<Staged>,
     logs: Logs,
+    /// Files that are watched.
+    feeds: Feeds,
     cpus: Vec<usize>,
     checker: Option<Checker>,
     /// What the file of a generation that an earlier program has left says about switches.
@@ -118,6 +122,7 @@ impl Supervisor {
             bindings,
             staged: None,
             logs: Logs::default(),
+            feeds: Feeds::default(),
             cpus: process::allowed_cpus()?,
             checker: None,
             left: None,
@@ -171,12 +176,16 @@ impl Supervisor {
         let checked = self.checker.as_ref().and_then(Checker::deadline);
         let (news, trial) =
             (self.news.as_ref().map(News::deadline), self.trial.as_ref().map(Trial::deadline));
-        let due = [self.fleet.deadline(), checked, news, trial, self.tickets.deadline()];
+        let due =
+            [self.fleet.deadline(), checked, news, trial, self.tickets.deadline(), self.feeds.deadline()];
         let wait_ms = due.into_iter().flatten().min().map(|at| at.saturating_sub(now()));
         let orders =
             self.children.iter().filter_map(|child| Some((Watch::Orders(child.slot), child.orders()?)));
         let findings = self.checker.iter().filter_map(|checker| Some((Watch::Findings, checker.line()?)));
-        let happened = self.events.wait(orders.chain(findings), wait_ms)?;
+        let notify = self.feeds.notify().map(|fd| (Watch::Notify, fd));
+        let look = self.feeds.line().map(|fd| (Watch::Look, fd));
+        let watched = orders.chain(findings).chain(notify).chain(look);
+        let happened = self.events.wait(watched, wait_ms)?;
         for watch in happened.readable {
             match watch {
                 Watch::Orders(slot) => {
@@ -185,6 +194,8 @@ impl Supervisor {
                     }
                 }
                 Watch::Findings => self.checker.iter_mut().for_each(Checker::hear),
+                Watch::Notify => self.feeds.notified(now()),
+                Watch::Look => self.hear_of_files(),
             }
         }
         happened.signals.into_iter().for_each(|signal| self.on_signal(signal));
@@ -201,6 +212,7 @@ impl Supervisor {
         if let Err(error) = self.tickets.tick(self.setup.rows.segment(), now) {
             self.setup.log.problem(&error);
         }
+        self.tend_feeds(now);
         let fleet = self.setup.rows.segment().fleet();
         let mut out = Vec::new();
         self.fleet.tick(now, |slot| fleet.member(slot).heartbeat_ms, &mut out);
@@ -241,6 +253,7 @@ impl Supervisor {
             }
             Message::Changed => {}
             Message::Left => self.has_left(slot),
+            Message::Fed(feed, fault) => self.fed(slot, feed, &fault),
         }
     }
 
@@ -255,6 +268,7 @@ impl Supervisor {
             if !self.fleet.is_ending() {
                 self.setup.log.problem("the demo's origins are gone");
             }
+        } else if self.has_looked(ended) {
         } else if let Some((child, last_words)) = self.children.remove(ended.pid) {
             for message in last_words {
                 self.on_message(child.slot, message);
@@ -262,6 +276,7 @@ impl Supervisor {
             self.setup.rows.segment().fleet().ended(child.slot);
             if child.role != Role::Warden {
                 self.has_left(child.slot);
+                self.feeds_nobody(child.slot);
             }
             self.tell_fleet(Event::Exited(child.slot, child.epitaph(ended.how)));
         }
@@ -318,7 +333,11 @@ impl Supervisor {
         let birth = Birth { generation, segment, owner, orders: theirs.as_raw_fd(), detached };
         let log = self.logs.writer(slot)?;
         let pid = match role {
-            Role::Worker { position } => fork_worker(birth, position, &self.bindings, &self.cpus, log)?,
+            Role::Worker { position } => {
+                let known = number == self.feeds.generation();
+                let feeds = if known { self.feeds.newest() } else { Vec::new() };
+                fork_worker(birth, position, &self.bindings, &self.cpus, log, feeds)?
+            }
             Role::Warden => {
                 let control = generation.control.as_ref().map(|place| self.bindings.deal(place, 0, 1));
                 let inheritance = Inheritance {

@@ -1,7 +1,9 @@
 //! Lists of networks, asked whether they hold an address.
 
+use super::feed::Cell;
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// A set of networks.
 ///
@@ -12,6 +14,25 @@ use std::net::IpAddr;
 pub struct Acl {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
+}
+
+/// Networks of a condition.
+#[derive(Debug, Clone)]
+pub enum Networks {
+    /// They stay.
+    Fixed(Arc<Acl>),
+    /// They come from a file that is watched.
+    Watched(Arc<Cell<Acl>>),
+}
+
+impl Networks {
+    /// Whether `address` is in one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match self {
+            Networks::Fixed(acl) => acl.contains(address),
+            Networks::Watched(cell) => cell.get().contains(address),
+        }
+    }
 }
 
 impl Acl {

@@ -1,9 +1,12 @@
 //! A configuration becomes a [`Plan`].
 
-mod conditions;
+pub(crate) mod conditions;
+mod feeds;
 mod rules;
 
+use super::acl::Acl;
 use super::expand::Template;
+use super::feed::Cell;
 use super::identity::Identities;
 use super::index::Services;
 use super::matcher::Matcher;
@@ -16,9 +19,9 @@ use super::rewrite::RulePlan;
 use super::trust::Proxies;
 use crate::observe::Format;
 use ounce_conf::model::{
-    self, Address, Backend, Condition, Config, HouseWork, Listen, Listener, OneRequest, Pattern as Written,
-    Service,
+    self, Address, Backend, Condition, Config, HouseWork, Listen, Listener, OneRequest, Service,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,9 +50,10 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         backend_stats: config.global.backend_stats,
         anonymise: config.global.anonymise,
         combine: config.global.combine_headers.iter().map(|name| name.as_str().into()).collect(),
+        feeds: feeds::of(config),
         trusts: false,
         effort: Arc::default(),
-        proxies: Proxies::new(&config.global.originator),
+        proxies: Proxies::default(),
     };
     let mut compiler = Compiler {
         plan,
@@ -57,6 +61,8 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         identities: Identities::default(),
         groups: Groups::Unwanted,
         conditions: Vec::new(),
+        networks: HashMap::new(),
+        written: &config.feeds,
         errors: Vec::new(),
     };
     compiler.config(config);
@@ -71,11 +77,16 @@ struct Compiler<'a> {
     groups: Groups,
     /// Conditions with names.
     conditions: Vec<Arc<Matcher>>,
+    /// Cells of networks by the feeds that fill them.
+    networks: HashMap<usize, Arc<Cell<Acl>>>,
+    /// Files as they were read with the configuration.
+    written: &'a [model::Feed],
     errors: Vec<String>,
 }
 
 impl Compiler<'_> {
     fn config(&mut self, config: &Config) {
+        self.plan.proxies = self.proxies(&config.global.originator);
         self.groups = Groups::Wanted;
         for named in &config.conditions {
             let condition = self.condition(&format!("condition {:?}", named.name), &named.condition);
@@ -120,6 +131,7 @@ impl Compiler<'_> {
             Some(label) => format!("listener {label:?}"),
             None => identity.clone(),
         };
+        let proxies = self.proxies(&listener.originator);
         let check_url = listener.check_url.as_ref().and_then(|check| self.pattern(&shown, "CheckURL", check));
         let (header_rules, request_rules) = self.listener_rules(&shown, listener);
         let response_rules = self.rules(&shown, &listener.response_rules);
@@ -150,7 +162,7 @@ impl Compiler<'_> {
             rewrite_location: listener.rewrite_location,
             rewrite_destination: listener.rewrite_destination,
             rewrite_errors: listener.rewrite_errors,
-            proxies: Proxies::new(&listener.originator),
+            proxies,
             log_format: Format::compile(&listener.log_format),
             locus: listener.locus.clone(),
             own: Services::default(),
@@ -177,6 +189,7 @@ impl Compiler<'_> {
         };
         let row = self.ids.service(&identity);
         let row = self.row(row, "services");
+        let proxies = self.proxies(&service.originator);
         let request_rules = self.rules(&shown, &service.request_rules);
         let response_rules = self.rules(&shown, &service.response_rules);
         let captures = service.backends.iter().chain(&service.emergency).any(refers_to_groups)
@@ -202,7 +215,7 @@ impl Compiler<'_> {
             disabled: service.disabled,
             fall_through: service.fall_through,
             rewrite_errors: service.rewrite_errors,
-            proxies: Proxies::new(&service.originator),
+            proxies,
             condition,
             request_rules,
             response_rules,
@@ -267,19 +280,6 @@ impl Compiler<'_> {
         });
     }
 
-    /// What came of a pattern; an error is recorded.
-    fn compiled<T>(
-        &mut self,
-        shown: &str,
-        directive: &str,
-        written: &Written,
-        pattern: Result<T, String>,
-    ) -> Option<T> {
-        pattern
-            .map_err(|error| self.errors.push(format!("{shown}: {directive} {:?}: {error}", written.text)))
-            .ok()
-    }
-
     fn row(&mut self, row: Option<u32>, what: &str) -> u32 {
         row.unwrap_or_else(|| {
             let error = format!("there are more {what} than the shared table of {what} has rows");
@@ -330,7 +330,7 @@ fn address_text(listen: &Listen) -> String {
 mod tests {
     use super::*;
     use crate::route::sample::{self, Rows, config, host, listener, plan, posix, redirect, server, service};
-    use ounce_conf::model::{Kind, ServiceName};
+    use ounce_conf::model::{Kind, Networks, ServiceName};
     use std::collections::HashSet;
 
     fn backends() -> Vec<Backend> {
@@ -464,8 +464,8 @@ mod tests {
             Condition::Not(Box::new(Condition::Path(posix("a")))),
             Condition::Any(vec![Condition::Path(posix("a"))]),
             Condition::Any(vec![Condition::Path(posix("a")), Condition::Path(posix("a"))]),
-            Condition::Acl(vec!["10.0.0.0/8".parse().expect("a network")]),
-            Condition::Acl(Vec::new()),
+            Condition::Acl(Networks::Listed(vec!["10.0.0.0/8".parse().expect("a network")])),
+            Condition::Acl(Networks::Listed(Vec::new())),
         ];
         let mut rows = Rows::default();
         let services = conditions.iter().map(|condition| service(None, vec![condition.clone()], Vec::new()));

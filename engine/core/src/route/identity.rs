@@ -5,7 +5,7 @@
 //! content is told apart by a number, in file order.
 
 use ounce_conf::model::{
-    Address, Backend, BackendKind, Condition, HouseWork, Kind, Listen, Listener, Service,
+    Address, Backend, BackendKind, Condition, HouseWork, Kind, Listen, Listener, Networks, Service,
 };
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -87,9 +87,13 @@ fn condition(condition: &Condition, out: &mut String) {
         Condition::Method(one) => pattern("method", "", one, out),
         Condition::StringMatch { subject, pattern: one } => pattern("text", subject, one, out),
         Condition::Eval { name, .. } => _ = write!(out, "eval {name:?}"),
-        Condition::Acl(networks) => _ = write!(out, "acl{networks:?}"),
         Condition::ClientCertificate(pem) => _ = write!(out, "certificate{pem}"),
-        Condition::Forwarded(networks) => _ = write!(out, "forwarded{networks:?}"),
+        Condition::Acl(of) => networks("acl", of, out),
+        Condition::Forwarded(of) => networks("forwarded", of, out),
+        Condition::Patterns { feed, of } => {
+            _ = write!(out, "in {:?} ", feed.path);
+            self::condition(of, out);
+        }
     }
 }
 
@@ -100,6 +104,13 @@ fn list(word: &str, conditions: &[impl std::borrow::Borrow<Condition>], out: &mu
         out.push(',');
     }
     out.push(')');
+}
+
+fn networks(word: &str, networks: &Networks, out: &mut String) {
+    _ = match networks {
+        Networks::Listed(list) => write!(out, "{word}{list:?}"),
+        Networks::Feed(feed) => write!(out, "{word} in {:?}", feed.path),
+    };
 }
 
 fn pattern(word: &str, name: &str, pattern: &ounce_conf::model::Pattern, out: &mut String) {

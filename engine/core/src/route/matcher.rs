@@ -1,8 +1,9 @@
 //! Which service takes a request.
 
-use super::acl::Acl;
+use super::acl::Networks;
 use super::captures::Captures;
 use super::expand::{Template, split_port};
+use super::feed::Cell;
 use super::lines::LinePattern;
 use super::pattern::Pattern;
 use super::plan::{Plan, ServiceIx};
@@ -66,9 +67,16 @@ pub enum Matcher {
     /// The client's certificate, PEM without line ends.
     ClientCertificate(Box<str>),
     /// The peer's address.
-    Acl(Acl),
+    Acl(Networks),
     /// The address that the request came from first.
-    Forwarded(Acl),
+    Forwarded(Networks),
+    /// One of the patterns in a file that is watched.
+    Patterns {
+        /// What the file says at present.
+        cell: Arc<Cell<Matcher>>,
+        /// What its patterns are compared with refers to groups.
+        groups: bool,
+    },
 }
 
 /// Where matches are recorded, or that they are not.
@@ -95,6 +103,7 @@ impl Matcher {
                 return request.originator().is_some_and(|address| acl.contains(address));
             }
             Matcher::ClientCertificate(pem) => return request.certificate == Some(&**pem),
+            Matcher::Patterns { cell, .. } => return cell.get().holds(request, captures),
             leaf => return leaf.leaf(request, captures),
         };
         if !held && let Some(captures) = captures {
@@ -120,7 +129,8 @@ impl Matcher {
             | Matcher::Eval { .. }
             | Matcher::ClientCertificate(_)
             | Matcher::Acl(_)
-            | Matcher::Forwarded(_) => false,
+            | Matcher::Forwarded(_)
+            | Matcher::Patterns { .. } => false,
         }
     }
 
@@ -130,6 +140,7 @@ impl Matcher {
             Matcher::All(several) | Matcher::Any(several) => several.iter().any(Matcher::has_groups),
             Matcher::Not(inner) => inner.has_groups(),
             Matcher::StringMatch { subject, .. } => subject.has_groups(),
+            Matcher::Patterns { groups, .. } => *groups,
             _ => false,
         }
     }
@@ -255,7 +266,7 @@ mod tests {
     use crate::route::sample::{
         Sample, config, host, listener, pattern, plan, posix, redirect, server, service,
     };
-    use ounce_conf::model::{Condition, HeaderRule, Kind, Pattern as Written};
+    use ounce_conf::model::{Condition, HeaderRule, Kind, Networks, Pattern as Written};
 
     /// Names of the services that each take one condition; the first that holds is selected.
     fn selected(services: Vec<(&str, Condition)>, sample: &Sample) -> Option<String> {
@@ -270,6 +281,10 @@ mod tests {
 
     fn holds(condition: Condition, sample: &Sample) -> bool {
         selected(vec![("it", condition)], sample).is_some()
+    }
+
+    fn acl(network: &str) -> Condition {
+        Condition::Acl(Networks::Listed(vec![network.parse().expect("a network")]))
     }
 
     fn icase(text: &str) -> Written {
@@ -298,8 +313,8 @@ mod tests {
             (Condition::HeaderValue { name: "x-col".to_owned(), pattern: icase("") }, false),
             (Condition::All(Vec::new()), true),
             (Condition::Any(Vec::new()), false),
-            (Condition::Acl(vec!["192.0.2.0/24".parse().expect("a network")]), true),
-            (Condition::Acl(vec!["10.0.0.0/8".parse().expect("a network")]), false),
+            (acl("192.0.2.0/24"), true),
+            (acl("10.0.0.0/8"), false),
         ] {
             assert_eq!(holds(condition.clone(), &sample), expected, "{condition:?}");
             assert_eq!(holds(Condition::Not(Box::new(condition.clone())), &sample), !expected);
@@ -321,7 +336,7 @@ mod tests {
 
     #[test]
     fn acls_do_not_hold_unix_peers_and_see_mapped_ones_as_ipv4() {
-        let acl = || Condition::Acl(vec!["192.0.2.0/24".parse().expect("a network")]);
+        let acl = || acl("192.0.2.0/24");
         assert!(holds(acl(), &Sample::get("/", &["Host: h"]).from("[::ffff:192.0.2.1]:1")));
         assert!(!holds(acl(), &Sample::get("/", &["Host: h"]).from("[2001:db8::1]:1")));
         assert!(!holds(acl(), &Sample::get("/", &["Host: h"]).over_unix()));

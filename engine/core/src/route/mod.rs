@@ -9,6 +9,7 @@ pub(crate) mod beyond;
 pub mod captures;
 pub mod compile;
 pub mod expand;
+pub mod feed;
 mod identity;
 mod index;
 pub mod lines;

@@ -2,6 +2,7 @@
 
 use super::beyond::Effort;
 use super::expand::Template;
+use super::feed::FeedPlan;
 use super::index::Services;
 use super::matcher::Matcher;
 use super::pattern::Pattern;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub combine: Vec<Box<str>>,
     /// Searches for patterns that were given up.
     pub(crate) effort: Arc<Effort>,
+    /// Files that may change, in the order of the configuration's.
+    pub feeds: Vec<FeedPlan>,
     /// Some proxy's word is taken somewhere.
     pub(crate) trusts: bool,
     /// Whose, where nothing else is said.

@@ -176,6 +176,7 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         log_file: None,
         log_server: None,
         alive: Duration::from_secs(30),
+        watcher_ttl: Duration::from_secs(60),
         grace: Duration::from_secs(30),
         control: None,
         pid_file: None,
@@ -189,7 +190,7 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         originator: Originator::default(),
         cards: Vec::new(),
     };
-    Config { global, conditions: Vec::new(), listeners, services }
+    Config { global, conditions: Vec::new(), listeners, services, feeds: Vec::new() }
 }
 
 /// Rows as the segment would hand them out, bounded by `limit` for each kind.

@@ -1,24 +1,20 @@
 //! Where a request came from first, as proxies tell it that are trusted (`ForwardedHeader`, `TrustedIP`).
 
-use super::acl::Acl;
+use super::acl::Networks;
 use super::request::Request;
 use crate::Peer;
-use ounce_conf::model::Originator;
 use std::net::{IpAddr, SocketAddr};
 
 /// What one section of the configuration says; what is `None` is as further out.
 #[derive(Debug, Default)]
 pub(crate) struct Proxies {
     header: Option<Box<str>>,
-    trusted: Option<Acl>,
+    trusted: Option<Networks>,
 }
 
 impl Proxies {
-    pub(crate) fn new(written: &Originator) -> Proxies {
-        Proxies {
-            header: written.header.as_deref().map(Into::into),
-            trusted: written.trusted.as_deref().map(Acl::new),
-        }
+    pub(crate) fn new(header: Option<&str>, trusted: Option<Networks>) -> Proxies {
+        Proxies { header: header.map(Into::into), trusted }
     }
 
     pub(crate) fn has_trusted(&self) -> bool {
@@ -30,7 +26,7 @@ impl Proxies {
 #[derive(Debug, Clone, Copy)]
 pub struct Trust<'a> {
     header: &'a str,
-    trusted: &'a Acl,
+    trusted: &'a Networks,
 }
 
 impl<'a> Trust<'a> {
@@ -95,15 +91,17 @@ impl Request<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::acl::Acl;
     use crate::route::sample::Sample;
+    use std::sync::Arc;
 
     fn found(lines: &[&str], peer: &str) -> String {
-        let outer = Proxies::new(&Originator {
-            header: Some("X-Real".to_owned()),
-            trusted: Some(vec!["127.0.0.0/8".parse().expect("a network")]),
-        });
-        let networks = ["10.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().expect("a network"));
-        let inner = Proxies::new(&Originator { header: None, trusted: Some(networks.to_vec()) });
+        let networks = |texts: &[&str]| {
+            let networks: Vec<_> = texts.iter().map(|text| text.parse().expect("a network")).collect();
+            Some(Networks::Fixed(Arc::new(Acl::new(&networks))))
+        };
+        let outer = Proxies::new(Some("X-Real"), networks(&["127.0.0.0/8"]));
+        let inner = Proxies::new(None, networks(&["10.0.0.0/8", "2001:db8::/32"]));
         let sample = match peer {
             "unix" => Sample::get("/", lines).over_unix(),
             peer => Sample::get("/", lines).from(peer),

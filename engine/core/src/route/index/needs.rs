@@ -100,6 +100,8 @@ impl Facts {
             },
             // A text that cannot be expanded ends the search.
             Condition::StringMatch { .. } => Needed { needs: Vec::new(), pure: false },
+            // What is in the file may be something else when the request comes.
+            Condition::Patterns { of, .. } => Needed { needs: Vec::new(), pure: self.needed(of).pure },
             Condition::Acl(_) | Condition::Forwarded(_) | Condition::ClientCertificate(_) => {
                 Needed { needs: Vec::new(), pure: true }
             }
@@ -161,6 +163,7 @@ impl Facts {
             | Condition::StringMatch { .. }
             | Condition::Acl(_)
             | Condition::Forwarded(_)
+            | Condition::Patterns { .. }
             | Condition::ClientCertificate(_) => return None,
         };
         let view = View { subject, decode: written.decode };

@@ -6,7 +6,7 @@ use crate::route::compile::compile;
 use crate::route::matcher::select;
 use crate::route::plan::{Plan, ServiceIx};
 use crate::route::sample::{Rows, Sample, config, listener, redirect, server, service};
-use ounce_conf::model::{Condition, Config, Flavour, Kind, NamedCondition, Pattern, Service};
+use ounce_conf::model::{Condition, Config, Flavour, Kind, NamedCondition, Networks, Pattern, Service};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -99,7 +99,7 @@ fn leaf() -> BoxedStrategy<Condition> {
         ),
         1 => (0..4_usize).prop_map(|index| Condition::Eval { name: index.to_string(), index }),
         1 => prop::sample::select(&["192.0.2.0/24", "10.0.0.0/8"][..])
-            .prop_map(|network| Condition::Acl(vec![network.parse().expect("a network")])),
+            .prop_map(|network| Condition::Acl(Networks::Listed(vec![network.parse().expect("a network")]))),
     ]
     .boxed()
 }

@@ -1,0 +1,40 @@
+//! Files whose contents are part of the configuration.
+
+use super::Lowering;
+use crate::listing::Fault;
+use crate::model::{Feed, FeedKind, FeedName};
+use crate::source::{self, Span};
+use std::path::Path;
+
+impl Lowering<'_> {
+    /// What is in a file; none when it cannot be read, which is reported.
+    pub(super) fn bytes_of_file(&mut self, path: &Path, place: Span) -> Option<Vec<u8>> {
+        let bytes = source::read_regular(path);
+        let reason = match bytes {
+            Ok(bytes) => return Some(bytes),
+            Err(error) => source::reason(&error),
+        };
+        self.error(place, format!("cannot read {}: {reason}", path.display()));
+        None
+    }
+
+    /// Reports what is wrong with a file where it is named.
+    pub(super) fn faults(&mut self, path: &Path, place: Span, faults: &[Fault]) {
+        for fault in faults {
+            self.error(place, format!("{}{fault}", path.display()));
+        }
+    }
+
+    /// Takes up a file whose contents are found good, and tells its name. One that is there for the
+    /// same purpose already stands for this one too.
+    pub(super) fn feed(&mut self, path: &Path, kind: FeedKind, watched: bool, bytes: Vec<u8>) -> FeedName {
+        let path = path.to_owned();
+        let feed = Feed { path: path.clone(), kind, watched, bytes };
+        let known = self.feeds.iter().position(|known| *known == feed);
+        let index = known.unwrap_or_else(|| {
+            self.feeds.push(feed);
+            self.feeds.len() - 1
+        });
+        FeedName { index, path }
+    }
+}

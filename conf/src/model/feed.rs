@@ -1,0 +1,37 @@
+//! Files that are part of a configuration and may change while it serves.
+
+use std::path::PathBuf;
+
+/// A file whose contents count, not its name: what follows `-file` or `-filewatch`.
+///
+/// What is read when the configuration is loaded is here. When the file of one that is watched changes, its contents are
+/// read anew and take the place of these in every worker, by the feed's place in [`super::Config::feeds`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub kind: FeedKind,
+    /// Changes are followed.
+    pub watched: bool,
+    /// What was in it.
+    pub bytes: Vec<u8>,
+}
+
+/// Names a feed where it is part of something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedName {
+    /// Its place in [`super::Config::feeds`].
+    pub index: usize,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// What is in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedKind {
+    /// Networks, one a line.
+    Networks,
+    /// Patterns of a condition, one a line.
+    Patterns,
+}
