@@ -82,7 +82,8 @@
 //! | `CombineHeaders` joins what it is told | not `Set-Cookie`, `Host` and what frames a message | these are no lists |
 //! | limits of 0: not documented | at least a second, but `Grace` | 0 would fail each request |
 //! | `Priority 0` is refused (4.23) or counts as 1 (4.6) | 1, with a warning | old files load |
-//! | `DynScale` is unknown | `DynScale 0` is accepted | 2.6 documents it, and 0 is its default |
+//! | `DynScale` is unknown | every 5 s (every `Alive` if that is less) weights follow response times, up to 8 times and down to an eighth | as 2.6 documents it |
+//! | `HAport` is unknown; in 2.6 it alone revives a backend | a dead backend must answer at both ports | the backend serves at its own |
 //! | `WorkerMinCount` and its like size the thread pool | no effect, with a warning | there are no worker threads |
 //! | an address that is not found is a socket's path | only without `Port`, with a warning | a host name that is misspelt is an error |
 //! | the first address of a name | the first IPv4 address, else the first | the system's order changes with the machine |

@@ -23,9 +23,8 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Time { min: 1 }, "limit")]),
     row("Disabled", BOTH, "use it only when it is enabled at run time (no)")
         .takes(&[one(Kind::Flag, "value")]),
-    row("HAport", BACKEND, "a port that is probed besides")
-        .takes(&[optional(Kind::Address, "address"), one(Kind::Port, "port")])
-        .later(),
+    row("HAport", BACKEND, "a port that must answer too, and is asked every Alive while the backend is used")
+        .takes(&[optional(Kind::Address, "address"), one(Kind::Port, "port")]),
     row("Resolve", BACKEND, "when its name is looked up (immediate)")
         .takes(&[one(Kind::Word(&["immediate", "first", "all", "srv"]), "mode")]),
     row("Family", BACKEND, "which addresses of its name are used (any)")

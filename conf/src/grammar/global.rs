@@ -72,10 +72,10 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "DynScale",
         SETTINGS,
-        "rescale priorities towards equal response times; only `DynScale 0` is supported",
+        "rescale the priorities of backends as they answer, towards equal response times, from here on (no)",
     )
     .takes(&[one(Kind::Flag, "value")])
-    .repeat(Repeat::Last),
+    .repeat(Repeat::FromHere),
     row("Include", EVERYWHERE, "read another file here; a pattern reads all files that match, in order")
         .takes(&[one(Kind::File, "file")])
         .repeat(Repeat::Many),

@@ -159,7 +159,7 @@ impl Lowering<'_> {
     /// A server; none when it has no usable address, which is reported.
     fn server(&mut self, statement: &Statement, limits: Limits) -> Option<Backend> {
         let (mut priority, mut disabled, mut family) = (PRIORITY, false, Family::Any);
-        let (mut address, mut port) = (None, None);
+        let (mut address, mut port, mut ha_port) = (None, None, None);
         let Limits { mut timeout, mut ws_timeout, mut connect_timeout } = limits;
         let block = statement.block();
         let meant = self.meant(block);
@@ -168,6 +168,7 @@ impl Lowering<'_> {
             match inner.row.name {
                 "Address" => address = Some(inner),
                 "Port" => port = Some(inner),
+                "HAport" => ha_port = Some(inner),
                 "Priority" => priority = self.priority(inner),
                 "TimeOut" => timeout = inner.time(),
                 "WSTimeOut" => ws_timeout = inner.time(),
@@ -187,7 +188,8 @@ impl Lowering<'_> {
             return None;
         };
         let address = self.server_address(address, port, family, if tls.is_some() { 443 } else { 80 })?;
-        let server = Server { address, timeout, ws_timeout, connect_timeout, tls, server_name };
+        let ha_port = ha_port.and_then(|ha_port| self.ha_port(ha_port, &address));
+        let server = Server { address, timeout, ws_timeout, connect_timeout, tls, server_name, ha_port };
         let label = statement.text(0).map(str::to_owned);
         let kind = BackendKind::Server(server);
         Some(Backend { label, kind, priority, disabled, locus: self.locus(statement) })
@@ -225,6 +227,26 @@ impl Lowering<'_> {
             self.findings.push(problem.note(place, "this is the path of one"));
         }
         Some(Address::Unix(self.socket_path(text, place)))
+    }
+
+    /// `HAport [ADDRESS] PORT`: without an address, one of the backend's.
+    fn ha_port(&mut self, statement: &Statement, backend: &Address) -> Option<SocketAddr> {
+        let port = self.port(statement)?;
+        match (statement.text(0), backend) {
+            (None, Address::Inet(address)) => Some(SocketAddr::new(address.ip(), port)),
+            (None, Address::Unix(_)) => {
+                let problem = Problem::error(statement.keyword, "a UNIX socket has no other port");
+                self.findings.push(problem.expected("HAport with an address and a port"));
+                None
+            }
+            (Some(name), _) => match self.look_up(name, port, Family::Any) {
+                Ok(address) => Some(address),
+                Err(reason) => {
+                    self.error(statement.place(0), format!("cannot look up {name}: {reason}"));
+                    None
+                }
+            },
+        }
     }
 
     fn resolve(&mut self, statement: &Statement) {
@@ -323,6 +345,7 @@ fn stand_in() -> Backend {
         connect_timeout: Duration::ZERO,
         tls: None,
         server_name: None,
+        ha_port: None,
     };
     Backend {
         label: None,

@@ -95,6 +95,7 @@ impl Lowering<'_> {
             "LineBufferSize" => self.defaults.line_max = self.line_max(statement),
             "HeaderOption" => defaults.header_option = header_option(defaults.header_option, statement),
             "Balancer" => defaults.balancer = balancer(statement),
+            "DynScale" => defaults.dyn_scale = statement.flag(),
             "RegexType" => {
                 defaults.flavour = if statement.word(0) == Some(0) { Flavour::Posix } else { Flavour::Pcre };
             }
@@ -147,16 +148,8 @@ impl Lowering<'_> {
             "LogServer" => global.log_server = self.log_server(statement),
             "TicketLifetime" => global.ticket_lifetime = self.ticket_lifetime(statement),
             "TicketKeyFile" => self.ticket_key(statement, &mut global.ticket_keys),
-            "DynScale" => self.dyn_scale(statement),
             // What is left has no effect, and was warned of where it stands.
             _ => {}
-        }
-    }
-
-    /// `DynScale` of Pound 2.6: switching it off asks for what is the case.
-    pub(super) fn dyn_scale(&mut self, statement: &Statement) {
-        if statement.flag() {
-            self.error(statement.keyword, "DynScale is not supported yet");
         }
     }
 

@@ -107,6 +107,7 @@ struct Defaults {
     line_max: u32,
     header_option: HeaderOption,
     balancer: Balancer,
+    dyn_scale: bool,
     flavour: Flavour,
     ignore_case: bool,
 }
@@ -121,6 +122,7 @@ impl Default for Defaults {
             line_max: 4096,
             header_option: HeaderOption { forwarded: true, ssl: true },
             balancer: Balancer::Random,
+            dyn_scale: false,
             flavour: Flavour::Posix,
             ignore_case: false,
         }

@@ -25,6 +25,7 @@ impl Lowering<'_> {
             emergency: Vec::new(),
             session: None,
             balancer: self.defaults.balancer,
+            dyn_scale: self.defaults.dyn_scale,
             log_suppress: Vec::new(),
             locus: self.locus(statement),
         };
@@ -35,7 +36,7 @@ impl Lowering<'_> {
             match inner.row.name {
                 "Disabled" => service.disabled = inner.flag(),
                 "IgnoreCase" => self.defaults.ignore_case = inner.flag(),
-                "DynScale" => self.dyn_scale(inner),
+                "DynScale" => service.dyn_scale = inner.flag(),
                 "Balancer" => service.balancer = super::global::balancer(inner),
                 "LogSuppress" => service.log_suppress.extend(Self::log_suppress(inner)),
                 "Session" => service.session = self.session(inner),

@@ -78,6 +78,8 @@ pub struct Server {
     pub tls: Option<ServerTls>,
     /// `ServerName`: sent as SNI and in place of Host.
     pub server_name: Option<String>,
+    /// `HAport`: where somebody must answer too, or the backend is taken for dead.
+    pub ha_port: Option<SocketAddr>,
 }
 
 /// The address of a server, resolved.

@@ -29,6 +29,8 @@ pub struct Service {
     pub session: Option<Session>,
     /// How a backend is chosen.
     pub balancer: Balancer,
+    /// `DynScale`: weights follow response times.
+    pub dyn_scale: bool,
     /// `LogSuppress`: first digits of the status codes whose requests are not logged.
     pub log_suppress: Vec<u8>,
     /// Where it stands: `FILE:LINE.COLUMN-COLUMN`.

@@ -155,6 +155,7 @@ fn service(out: &mut String, service: &Service, indent: &str) {
     originator(out, &service.originator);
     add(out, "log_suppress", &service.log_suppress, &Vec::new());
     add(out, "balancer", &service.balancer, &Balancer::Random);
+    add(out, "dyn_scale", &service.dyn_scale, &false);
     if let Some(session) = &service.session {
         let _ = write!(out, " session {:?} {:?}", session.kind, session.ttl);
     }
@@ -215,6 +216,7 @@ fn server(server: &Server) -> String {
     add(&mut out, "connect", &server.connect_timeout, &Duration::from_secs(15));
     add(&mut out, "websocket", &server.ws_timeout, &Duration::from_secs(600));
     add(&mut out, "server_name", &server.server_name, &None);
+    add(&mut out, "ha_port", &server.ha_port, &None);
     add(&mut out, "tls", &server.tls, &None);
     out
 }

@@ -18,6 +18,7 @@ mod lost;
 mod metrics;
 mod objects;
 mod probe;
+mod rescale;
 mod stream;
 pub(crate) mod syslog;
 #[cfg(test)]
@@ -91,6 +92,7 @@ async fn work(of: Arc<Inheritance>, directories: Directories) -> Result<(), Stri
         tasks.push(tokio::spawn(control.serve(listener)));
     }
     tasks.push(tokio::spawn(probe::run(Arc::clone(&of), Arc::clone(&sink))));
+    tasks.push(tokio::spawn(rescale::run(Arc::clone(&of))));
     // The first beat comes before READY, so that whoever watches it has something to watch.
     of.segment.fleet().beat(of.owner, ounce_sys::clock::monotonic_ms());
     tokio::spawn(beat(Arc::clone(&of)));

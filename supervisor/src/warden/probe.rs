@@ -1,5 +1,6 @@
 //! Probes of dead backends: a connection every `Alive` until one stands, then the backend lives again. One whose
-//! certificate is verified has to show it as well, or it would die again with the next request.
+//! certificate is verified has to show it as well, or it would die again with the next request. One with a `HAport` is
+//! probed there as long as it lives, and is dead when nobody answers.
 //!
 //! Workers mark a backend dead when a connection to it fails; nobody tells the warden. It looks at the table a few
 //! times a second, so a freshly dead backend is found, and so is one that was dead when this process was started.
@@ -30,6 +31,8 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_mi
 struct Target {
     row: BackendId,
     address: Place,
+    /// `HAport`.
+    ha_port: Option<SocketAddr>,
     /// `ConnTO`.
     limit: Duration,
     /// What a handshake with it needs, by its place among the greeters; `None` asks for none.
@@ -48,7 +51,7 @@ enum Place {
 /// What is known of a target between two looks.
 #[derive(Debug, Clone, Copy, Default)]
 struct Watch {
-    /// When to probe it; `None` while it lives.
+    /// When to probe it; `None` while it lives and has no `HAport`.
     due_ms: Option<u64>,
     /// A probe of it is under way.
     probing: bool,
@@ -59,25 +62,32 @@ pub(super) async fn run(of: Arc<Inheritance>, sink: Arc<Sink>) {
     let targets = targets(&of);
     let alive_ms = of.plan.alive_ms.max(1);
     let mut watches = vec![Watch::default(); targets.len()];
-    let mut probes: JoinSet<(usize, bool)> = JoinSet::new();
+    let mut probes: JoinSet<(usize, Verdict)> = JoinSet::new();
     let mut look = tokio::time::interval(Duration::from_millis(alive_ms / 8).clamp(LOOK.0, LOOK.1));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = look.tick() => {
                 for (index, (target, watch)) in targets.iter().zip(&mut watches).enumerate() {
-                    if is_due(&of.segment, target.row, watch, alive_ms) && probes.len() < PROBES_MAX {
+                    if is_due(&of.segment, target, watch, alive_ms) && probes.len() < PROBES_MAX {
                         watch.probing = true;
                         let (target, of) = (target.clone(), Arc::clone(&of));
-                        probes.spawn(async move { (index, target.answers(&of.greeters).await) });
+                        let alive = of.segment.backends().status(target.row).alive;
+                        probes.spawn(async move { (index, target.verdict(alive, &of.greeters).await) });
                     }
                 }
             }
-            Some(Ok((index, answered))) = probes.join_next() => {
+            Some(Ok((index, verdict))) = probes.join_next() => {
                 let now_ms = ounce_sys::clock::monotonic_ms();
                 watches[index] = Watch { due_ms: Some(now_ms.saturating_add(alive_ms)), probing: false };
-                if answered && of.segment.backends().revive(targets[index].row, now_ms) {
-                    sink.problem(&format!("{} is alive again", targets[index].name));
+                let (target, backends) = (&targets[index], of.segment.backends());
+                if verdict.lives && backends.revive(target.row, now_ms) {
+                    sink.problem(&format!("{} is alive again", target.name));
+                }
+                if let (true, Some(ha_port)) = (verdict.fails, target.ha_port)
+                    && backends.mark_dead(target.row, now_ms)
+                {
+                    sink.problem(&format!("{} is dead: nobody answers at its HAport {ha_port}", target.name));
                 }
             }
         }
@@ -85,22 +95,27 @@ pub(super) async fn run(of: Arc<Inheritance>, sink: Arc<Sink>) {
 }
 
 /// Whether to probe this backend now.
-fn is_due(segment: &Segment, row: BackendId, watch: &mut Watch, alive_ms: u64) -> bool {
+fn is_due(segment: &Segment, target: &Target, watch: &mut Watch, alive_ms: u64) -> bool {
     let backends = segment.backends();
-    if backends.status(row).alive {
-        watch.due_ms = None;
-        return false;
-    }
-    // The first probe is `Alive` after the death, not after it was noticed.
-    let due_ms = *watch.due_ms.get_or_insert_with(|| backends.since(row).saturating_add(alive_ms));
-    !watch.probing && ounce_sys::clock::monotonic_ms() >= due_ms
+    let now_ms = ounce_sys::clock::monotonic_ms();
+    let first_ms = match (backends.status(target.row).alive, target.ha_port) {
+        (true, None) => {
+            watch.due_ms = None;
+            return false;
+        }
+        (true, Some(_)) => now_ms.saturating_add(alive_ms),
+        // The first probe is `Alive` after the death, not after it was noticed.
+        (false, _) => backends.since(target.row).saturating_add(alive_ms),
+    };
+    let due_ms = *watch.due_ms.get_or_insert(first_ms);
+    !watch.probing && now_ms >= due_ms
 }
 
 fn targets(of: &Inheritance) -> Vec<Target> {
     let plan = &of.plan;
     let jail = of.config.global.root_jail.as_deref();
     let target = |(index, backend): (usize, &ounce_core::route::plan::BackendPlan)| match &backend.kind {
-        BackendKind::Server { address, connect_ms, .. } => {
+        BackendKind::Server { address, connect_ms, ha_port, .. } => {
             let service = plan.service(backend.service);
             let name = match service.name.as_str() {
                 "" => format!("backend {} of service {}", backend.name, service.index),
@@ -109,6 +124,7 @@ fn targets(of: &Inheritance) -> Vec<Target> {
             Some(Target {
                 row: BackendId(backend.row),
                 address: Place::new(address, jail),
+                ha_port: *ha_port,
                 limit: Duration::from_millis((*connect_ms).max(1)),
                 greeter: of.greeters.get(index).is_some_and(Option::is_some).then_some(index),
                 name,
@@ -136,7 +152,28 @@ impl Place {
     }
 }
 
+/// What a probe says of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Verdict {
+    /// It was dead, and may serve again.
+    lives: bool,
+    /// It was alive, and must not serve.
+    fails: bool,
+}
+
 impl Target {
+    /// Asks at its `HAport`, and if it is dead where it serves too.
+    async fn verdict(&self, alive: bool, greeters: &[Option<Greeter>]) -> Verdict {
+        let watched = match self.ha_port {
+            Some(port) => {
+                matches!(tokio::time::timeout(self.limit, TcpStream::connect(port)).await, Ok(Ok(_)))
+            }
+            None => true,
+        };
+        let lives = !alive && watched && self.answers(greeters).await;
+        Verdict { lives, fails: alive && !watched }
+    }
+
     /// Whether a connection to it stands within its limit, and is with the right backend.
     async fn answers(&self, greeters: &[Option<Greeter>]) -> bool {
         let greeter = self.greeter.and_then(|index| greeters.get(index)?.as_ref());
@@ -196,7 +233,8 @@ mod tests {
 
     fn target(address: Place) -> Target {
         let (row, name) = (BackendId(0), "backend".to_owned());
-        Target { row, address, limit: Duration::from_secs(10), greeter: None, name }
+        let limit = Duration::from_secs(10);
+        Target { row, address, ha_port: None, limit, greeter: None, name }
     }
 
     /// It dies twice, and is found again each time without anybody telling.
@@ -222,19 +260,20 @@ mod tests {
     #[test]
     fn a_probe_is_due_alive_after_the_death() {
         let of = inheritance("Service\nBackEnd\nAddress 127.0.0.1\nPort 9\nEnd\nEnd\n");
-        let (segment, id) = (&of.segment, BackendId(of.plan.backends[0].row));
+        let target = &targets(&of)[0];
+        let (segment, id) = (&of.segment, target.row);
         let now_ms = ounce_sys::clock::monotonic_ms();
         let mut watch = Watch::default();
-        assert!(!is_due(segment, id, &mut watch, 1));
+        assert!(!is_due(segment, target, &mut watch, 1));
         segment.backends().mark_dead(id, now_ms);
-        assert!(!is_due(segment, id, &mut watch, 600_000));
+        assert!(!is_due(segment, target, &mut watch, 600_000));
         assert_eq!(watch.due_ms, Some(now_ms + 600_000));
         watch.due_ms = Some(now_ms);
-        assert!(is_due(segment, id, &mut watch, 600_000));
+        assert!(is_due(segment, target, &mut watch, 600_000));
         watch.probing = true;
-        assert!(!is_due(segment, id, &mut watch, 600_000));
+        assert!(!is_due(segment, target, &mut watch, 600_000));
         segment.backends().revive(id, now_ms);
-        assert!(!is_due(segment, id, &mut watch, 600_000));
+        assert!(!is_due(segment, target, &mut watch, 600_000));
         assert_eq!(watch.due_ms, None);
     }
 
@@ -253,6 +292,23 @@ mod tests {
         assert!(tcp.answers(&[]).await);
         drop(server);
         assert!(!tcp.answers(&[]).await);
+    }
+
+    /// A backend that lives is asked at its `HAport` only, and a dead one must answer at both.
+    #[tokio::test]
+    async fn a_backend_lives_as_long_as_its_ha_port_answers() {
+        let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (server, other) = (bind(), bind());
+        let mut target = target(Place::Inet(server.local_addr().unwrap()));
+        target.ha_port = Some(other.local_addr().unwrap());
+        let verdict = |lives, fails| Verdict { lives, fails };
+        assert_eq!(target.verdict(true, &[]).await, verdict(false, false));
+        assert_eq!(target.verdict(false, &[]).await, verdict(true, false));
+        drop(server);
+        assert_eq!(target.verdict(true, &[]).await, verdict(false, false));
+        assert_eq!(target.verdict(false, &[]).await, verdict(false, false));
+        drop(other);
+        assert_eq!(target.verdict(true, &[]).await, verdict(false, true));
     }
 
     #[test]

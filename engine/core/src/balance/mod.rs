@@ -6,6 +6,7 @@ pub mod outcome;
 pub mod pick;
 #[cfg(test)]
 mod sample;
+pub mod scale;
 pub mod session;
 
 pub use outcome::connect_failed;

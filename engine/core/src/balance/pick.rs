@@ -1,8 +1,9 @@
 //! The choice of a backend: sessions first, then the balancer, then emergencies.
 
+use super::scale;
 use crate::route::plan::{BackendIx, Plan, ServicePlan};
 use ounce_conf::model::Balancer;
-use ounce_mem::{BackendId, Owner, Segment, ServiceId};
+use ounce_mem::{BackendId, Backends, Owner, Segment, ServiceId};
 use std::ops::Range;
 
 /// A set of positions within a service (see [`ServicePlan::position`]): the backends a request has tried.
@@ -145,25 +146,36 @@ fn choose_among(
     random: u64,
 ) -> Option<BackendIx> {
     let rows = segment.backends();
-    let mut candidates =
-        Candidates { plan, first: group.start, set: Tried::new(), count: 0, weight: 0, equal: true };
+    let mut candidates = Candidates {
+        plan,
+        scaled: service.dyn_scale.then_some(rows),
+        first: group.start,
+        set: Tried::new(),
+        count: 0,
+        weight: 0,
+        equal: true,
+    };
     for ix in group.clone().map(BackendIx) {
         if rows.is_active(BackendId(plan.backend(ix).row)) && !tried.contains(service.position(ix)) {
             candidates.add(ix);
         }
     }
-    match (candidates.count, service.balancer) {
-        (0, _) => None,
+    let chosen = match (candidates.count, service.balancer) {
+        (0, _) => return None,
         // A single one needs no draw, and the shared position stays where it is.
-        (1, _) => candidates.nth_at_least(0, 0),
+        (1, _) => None,
         (_, Balancer::Random) => candidates.weighted(random),
         (_, Balancer::Iwrr) => candidates.interleaved(segment.services().next(ServiceId(service.row))),
-    }
+    };
+    // Weights that are scaled just now may leave a turn to nobody.
+    chosen.or_else(|| candidates.nth_at_least(0, 0))
 }
 
 /// The backends of a group that may be chosen: one snapshot, since their state changes under way.
 struct Candidates<'a> {
     plan: &'a Plan,
+    /// Where their weights are if response times have a say in them.
+    scaled: Option<Backends<'a>>,
     /// The group's first backend; `set` counts from it.
     first: u32,
     set: Tried,
@@ -176,17 +188,26 @@ struct Candidates<'a> {
 
 impl Candidates<'_> {
     fn add(&mut self, ix: BackendIx) {
-        let priority = u64::from(self.plan.backend(ix).priority);
+        let priority = self.weight_of(ix);
         self.set.insert(ix.0 - self.first);
         self.equal &= self.weight == u64::from(self.count) * priority;
         self.count += 1;
         self.weight += priority;
     }
 
+    fn weight_of(&self, ix: BackendIx) -> u64 {
+        let backend = self.plan.backend(ix);
+        let priority = u64::from(backend.priority);
+        match self.scaled {
+            None => priority,
+            Some(rows) => rows.weight(BackendId(backend.row)).unwrap_or(priority * scale::UNIT),
+        }
+    }
+
     fn each(&self) -> impl Iterator<Item = (BackendIx, u64)> + '_ {
         self.set.iter().map(|offset| {
             let ix = BackendIx(self.first + offset);
-            (ix, u64::from(self.plan.backend(ix).priority))
+            (ix, self.weight_of(ix))
         })
     }
 
@@ -337,6 +358,28 @@ mod tests {
             (0..8).map(|random| ix(fleet.pick_with(&Tried::new(), random)).expect("a backend")).collect();
         assert_eq!(drawn, [0, 1, 1, 1, 0, 1, 1, 1]);
         assert!(fleet.pick_with(&Tried::new(), u64::MAX).is_some());
+    }
+
+    /// Weights of the segment hold for all workers where `DynScale` is on, and for nobody where it is off.
+    #[test]
+    fn scaled_weights_count_only_where_they_are_wanted() {
+        for balancer in [Balancer::Random, Balancer::Iwrr] {
+            let mut fleet = Fleet::new(balancer, servers(&[5, 5]), Vec::new());
+            fleet.segment.backends().set_weight(fleet.id(0), 3);
+            fleet.segment.backends().set_weight(fleet.id(1), 1);
+            let shares = |fleet: &Fleet, requests: u64| {
+                let chosen = (0..requests).filter_map(|random| ix(fleet.pick_with(&Tried::new(), random)));
+                let first = chosen.filter(|&chosen| chosen == 0).count() as u64;
+                (first, requests - first)
+            };
+            assert_eq!(shares(&fleet, 40), (20, 20), "{balancer:?}");
+            fleet.plan.services[0].dyn_scale = true;
+            assert_eq!(shares(&fleet, 40), (30, 10), "{balancer:?}");
+            // One that nobody has measured yet has its configured weight.
+            fleet.segment.backends().set_weight(fleet.id(1), 0);
+            fleet.segment.backends().set_weight(fleet.id(0), 5 * scale::UNIT);
+            assert_eq!(shares(&fleet, 160), (80, 80), "{balancer:?}");
+        }
     }
 
     #[test]

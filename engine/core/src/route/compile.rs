@@ -226,6 +226,7 @@ impl Compiler<'_> {
                 .as_ref()
                 .map(|session| SessionPlan { kind: session.kind.clone(), ttl_ms: millis(session.ttl) }),
             balancer: service.balancer,
+            dyn_scale: service.dyn_scale,
             log_suppress: service.log_suppress.iter().fold(0, |bits, class| bits | 1 << (class & 7)),
             locus: service.locus.clone(),
             captures,
@@ -246,6 +247,7 @@ impl Compiler<'_> {
                     ws_ms: millis(server.ws_timeout),
                     tls: server.tls.clone(),
                     server_name: server.server_name.clone(),
+                    ha_port: server.ha_port,
                 };
                 (kind, server_name(&server.address))
             }

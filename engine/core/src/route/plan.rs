@@ -202,6 +202,8 @@ pub struct ServicePlan {
     pub session: Option<SessionPlan>,
     /// How a backend is chosen.
     pub balancer: Balancer,
+    /// Weights follow response times.
+    pub dyn_scale: bool,
     /// Bit N: requests answered with a status of N hundred are not logged.
     pub log_suppress: u8,
     /// Where it stands in the file.
@@ -282,6 +284,8 @@ pub enum BackendKind {
         tls: Option<ServerTls>,
         /// Sent as SNI and in place of Host.
         server_name: Option<String>,
+        /// Where somebody must answer too.
+        ha_port: Option<SocketAddr>,
     },
     /// An answer that names another place: see [`super::redirect::location`].
     Redirect(RedirectPlan),

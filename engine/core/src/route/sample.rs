@@ -102,6 +102,7 @@ pub(crate) fn server(address: &str, priority: u16) -> Backend {
         ws_timeout: Duration::from_secs(600),
         tls: None,
         server_name: None,
+        ha_port: None,
         connect_timeout: Duration::from_secs(15),
     };
     Backend {
@@ -132,6 +133,7 @@ pub(crate) fn service(label: Option<&str>, conditions: Vec<Condition>, backends:
         emergency: Vec::new(),
         session: None,
         balancer: Balancer::Iwrr,
+        dyn_scale: false,
         log_suppress: Vec::new(),
         locus: String::new(),
     }

@@ -90,6 +90,7 @@ impl<'a> Backends<'a> {
         row.state.store(era.wrapping_add(ERA), Relaxed);
         row.failures.store(0, Relaxed);
         row.since.store(0, Relaxed);
+        row.weight.store(0, Relaxed);
         for cell in self.cells(id) {
             for field in [&cell.open, &cell.count, &cell.mean, &cell.squares] {
                 field.store(0, Relaxed);
@@ -150,6 +151,21 @@ impl<'a> Backends<'a> {
             state.fetch_and(!DISABLED, AcqRel);
         }
         self.segment.bump_epoch();
+    }
+
+    /// Its weight as response times have it; `None` until somebody has set one.
+    #[inline]
+    #[must_use]
+    pub fn weight(&self, id: BackendId) -> Option<u64> {
+        match self.row(id).weight.load(Relaxed) {
+            0 => None,
+            weight => Some(weight),
+        }
+    }
+
+    /// Sets its weight for all workers.
+    pub fn set_weight(&self, id: BackendId, weight: u64) {
+        self.row(id).weight.store(weight, Relaxed);
     }
 
     /// How many connections to it failed.
@@ -295,14 +311,16 @@ mod tests {
         backends.set_disabled(id, true);
         backends.opened(id, 3);
         backends.answered(id, 3, 1000);
+        backends.set_weight(id, 40);
         assert_eq!(backends.claim("a", 2), Some(id));
+        assert_eq!(backends.weight(id), Some(40));
         assert_eq!(backends.status(id), Status { alive: false, disabled: true });
         assert_eq!((backends.connections(id), backends.stats(id).count), (1, 1));
         backends.sweep(3);
         assert_eq!(backends.claim("b", 3), Some(id));
         assert_eq!(backends.status(id), Status { alive: true, disabled: false });
         assert_eq!((backends.connections(id), backends.stats(id)), (0, Stats::default()));
-        assert_eq!((backends.failures(id), backends.since(id)), (0, 0));
+        assert_eq!((backends.failures(id), backends.since(id), backends.weight(id)), (0, 0, None));
     }
 
     #[test]

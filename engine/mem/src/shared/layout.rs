@@ -87,7 +87,9 @@ pub(super) struct BackendRow {
     pub(super) failures: AtomicU64,
     /// When it last died or revived, milliseconds.
     pub(super) since: AtomicU64,
-    pub(super) reserved: [AtomicU64; 5],
+    /// Its weight in place of the configured one; 0 for none. Segments of before know none.
+    pub(super) weight: AtomicU64,
+    pub(super) reserved: [AtomicU64; 4],
 }
 
 /// What one worker slot knows about one backend. Only that worker writes it, or the supervisor when it is dead.
