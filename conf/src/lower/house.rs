@@ -48,6 +48,7 @@ impl Lowering<'_> {
             emergency: Vec::new(),
             session: None,
             balancer: self.defaults.balancer,
+            dyn_scale: false,
             log_suppress: Vec::new(),
             locus: self.locus(statement),
         })
