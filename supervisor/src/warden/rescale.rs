@@ -39,7 +39,7 @@ struct Scaled {
 fn groups(plan: &Plan) -> Vec<Vec<Scaled>> {
     let server = |backend: &BackendPlan| {
         let server = matches!(backend.kind, BackendKind::Server { .. });
-        server.then(|| Scaled { row: BackendId(backend.row), priority: backend.priority })
+        server.then_some(Scaled { row: BackendId(backend.row), priority: backend.priority })
     };
     let wanted = plan.services.iter().filter(|service| service.dyn_scale);
     let ranges = wanted.flat_map(|service| [service.backends.clone(), service.emergency.clone()]);
@@ -56,14 +56,13 @@ fn rescale(segment: &Segment, group: &[Scaled], seen: &mut HashMap<BackendId, St
     let mut means = Vec::with_capacity(group.len());
     for one in group.iter().filter(|one| backends.is_active(one.row)) {
         let now = backends.stats(one.row);
-        match seen.get(&one.row) {
-            Some(before) => match scale::mean_between(*before, now) {
+        if let Some(before) = seen.get(&one.row) {
+            match scale::mean_between(*before, now) {
                 Some(mean) => means.push((one, mean)),
                 // Answers that are too few are left to add up, unless the row has been emptied.
                 None if now.count >= before.count => continue,
                 None => {}
-            },
-            None => {}
+            }
         }
         seen.insert(one.row, now);
     }
