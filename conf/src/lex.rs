@@ -146,7 +146,9 @@ impl Lexer<'_> {
                 self.push(Kind::Text, start, end, text);
                 self.at = end;
                 if !self.separated(end) {
-                    let span = self.span(end, end + 1);
+                    // The whole character, which may be several bytes.
+                    let next = self.text[end..].chars().next().map_or(1, char::len_utf8);
+                    let span = self.span(end, end + next);
                     self.report(span, Problem::error(span, "no blank after the quote").expected("a blank"));
                 }
             }
@@ -228,6 +230,18 @@ mod tests {
     fn a_line_end_in_a_string_is_kept() {
         let (tokens, errors) = lex("\"a\nb\"\n");
         assert_eq!((&tokens[0], errors), (&text(Kind::Text, "a\nb"), 0));
+    }
+
+    /// A place must not end within a character, or it cannot be shown.
+    #[test]
+    fn what_follows_a_quote_is_pointed_at_as_a_whole() {
+        let mut sources = Sources::default();
+        let text = "Backend \"b\"é\n";
+        let file = sources.add_text("t", text);
+        let (_, problems) = tokens(file, text);
+        let spans: Vec<&str> =
+            problems.iter().map(|(span, _)| &text[span.start as usize..span.end as usize]).collect();
+        assert_eq!(spans, ["é"]);
     }
 
     /// The statement after a forgotten quote must still be read.
