@@ -81,6 +81,24 @@ pub enum Request {
     },
     /// All counters in the OpenMetrics text format.
     Metrics,
+    /// Show or change how request lines are written.
+    Log {
+        /// By this listener; `None`: by all without a level of their own.
+        listener: Option<Name>,
+        /// What to do.
+        change: LogChange,
+    },
+}
+
+/// What becomes of a log level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogChange {
+    /// It is shown.
+    Show,
+    /// It is this one: the name or number of a format.
+    Set(String),
+    /// It is again what the configuration says.
+    Reset,
 }
 
 /// Why a request line is not a request.
@@ -141,27 +159,43 @@ impl Request {
             Request::Show(_) | Request::Core | Request::Metrics => "GET",
             Request::Switch { enable: true, .. } | Request::AddSession { .. } => "PUT",
             Request::Switch { enable: false, .. } | Request::ForgetSession { .. } => "DELETE",
+            Request::Log { change, .. } => match change {
+                LogChange::Show => "GET",
+                LogChange::Set(_) => "PUT",
+                LogChange::Reset => "DELETE",
+            },
         }
     }
 
     /// The target of its request line. `indent` asks for an answer indented by so many blanks.
     #[must_use]
     pub fn target(&self, indent: Option<usize>) -> String {
-        let (mut target, key) = match self {
+        let (mut target, parameter) = match self {
             Request::Core => ("/core".to_owned(), None),
             Request::Metrics => ("/metrics".to_owned(), None),
             Request::Show(object) | Request::Switch { object, .. } => (format!("/listener{object}"), None),
             Request::AddSession { service, backend, key } => {
-                (format!("/session{service}/{backend}"), Some(key))
+                (format!("/session{service}/{backend}"), Some(("key", &key[..])))
             }
-            Request::ForgetSession { service, key } => (format!("/session{service}"), Some(key)),
+            Request::ForgetSession { service, key } => {
+                (format!("/session{service}"), Some(("key", &key[..])))
+            }
+            Request::Log { listener, change } => {
+                let target =
+                    listener.as_ref().map_or("/log".to_owned(), |listener| format!("/log/{listener}"));
+                let level = match change {
+                    LogChange::Set(level) => Some(("level", level.as_bytes())),
+                    LogChange::Show | LogChange::Reset => None,
+                };
+                (target, level)
+            }
         };
-        if let Some(key) = key {
-            target.push_str("?key=");
-            escape(key, &mut target);
+        if let Some((name, value)) = parameter {
+            target.push_str(&format!("?{name}="));
+            escape(value, &mut target);
         }
         if let Some(indent) = indent {
-            let mark = if key.is_some() { '&' } else { '?' };
+            let mark = if parameter.is_some() { '&' } else { '?' };
             target.push_str(&format!("{mark}indent={indent}"));
         }
         target
@@ -179,6 +213,7 @@ impl Request {
         let request = match kind.as_str() {
             "core" if names.is_empty() => only("GET", method).map(|()| Request::Core),
             "metrics" if names.is_empty() => only("GET", method).map(|()| Request::Metrics),
+            "log" if names.len() <= 1 => on_log(method, names.first(), query),
             "listener" => on_object(method, Object::from_segments(names)),
             "service" if !names.is_empty() => {
                 let global: Vec<String> =
@@ -219,6 +254,20 @@ fn on_session(method: &str, object: Option<Object>, query: &str) -> Result<Reque
         }
         _ => Err(Refusal::NotFound),
     }
+}
+
+fn on_log(method: &str, listener: Option<&String>, query: &str) -> Result<Request, Refusal> {
+    let listener = listener.map(|name| Name::new(name));
+    let change = match method {
+        "GET" => LogChange::Show,
+        "PUT" => {
+            let level = parameter(query, "level").and_then(unescape_text).filter(|level| !level.is_empty());
+            LogChange::Set(level.ok_or(Refusal::BadParameter)?)
+        }
+        "DELETE" => LogChange::Reset,
+        _ => return Err(Refusal::MethodNotAllowed("GET, PUT, DELETE")),
+    };
+    Ok(Request::Log { listener, change })
 }
 
 fn session_key(query: &str) -> Result<Vec<u8>, Refusal> {
@@ -340,6 +389,10 @@ mod tests {
             Request::Switch { object: Object::Backend(service("web", "1"), 7), enable: true },
             Request::AddSession { service: service("0", "main"), backend: 2, key: b"a b&c=\xff".to_vec() },
             Request::ForgetSession { service: service("-", "0"), key: b"127.0.0.1".to_vec() },
+            Request::Log { listener: None, change: LogChange::Show },
+            Request::Log { listener: None, change: LogChange::Set("my own".into()) },
+            Request::Log { listener: Some(Name::Label("a/b".into())), change: LogChange::Set("5".into()) },
+            Request::Log { listener: Some(Name::Index(1)), change: LogChange::Reset },
         ];
         for request in all {
             for indent in [None, Some(4)] {
@@ -386,6 +439,7 @@ mod tests {
             "/listener/%zz",
             "/listener/%ff",
             "/session",
+            "/log/0/1",
             "/session/0",
             "//",
         ] {
@@ -398,6 +452,9 @@ mod tests {
         let refused = |method, target| Request::parse(method, target).map(|_| ());
         for target in ["/session/0/0", "/session/0/0?key=", "/session/0/0?key=%4", "/session/0/0?keys=a"] {
             assert_eq!(refused("DELETE", target), Err(Refusal::BadParameter), "{target}");
+        }
+        for target in ["/log", "/log?level=", "/log/0?levels=1", "/log?level=%zz"] {
+            assert_eq!(refused("PUT", target), Err(Refusal::BadParameter), "{target}");
         }
         for target in
             ["/core?indent=", "/core?indent=x", "/core?indent=-1", "/core?indent=99999999999999999999"]

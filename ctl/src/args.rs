@@ -1,6 +1,6 @@
 //! The command line of `ouncectl`.
 
-use ounce_ctl::api::{INDENT_MAX, Object, Request};
+use ounce_ctl::api::{INDENT_MAX, LogChange, Object, Request};
 use std::path::{Path, PathBuf};
 
 /// The configuration that is read when neither `-f` nor `-s` is given. Under the name `poundctl` it is that of Pound.
@@ -48,6 +48,9 @@ Commands:
                           disable it; a disabled backend gets no new sessions
   add /L/S/B KEY          bind session KEY to backend B
   delete | del /L/S KEY   forget session KEY
+  log [/L] [LEVEL]        show how request lines are written, by listener L or by all without a level of their own;
+                          or have them written in this format, a name or a number
+  log [/L] -              have them written again as the configuration says
 
 L and S are numbers, counted from 0, or labels; B is a number. A `-` for L stands for the services outside any
 listener: `/-/0` is the first of them. Without a command, `list` is meant.
@@ -146,6 +149,10 @@ fn request(words: &[String]) -> Result<Request, String> {
                 object => Ok(Request::Switch { object, enable }),
             }
         }
+        ["log"] => Ok(Request::Log { listener: None, change: LogChange::Show }),
+        ["log", path] if path.starts_with('/') => Ok(log(path, LogChange::Show)?),
+        ["log", level] => Ok(Request::Log { listener: None, change: log_change(level) }),
+        ["log", path, level] => Ok(log(path, log_change(level))?),
         ["add", path, key] => match object(path)? {
             Object::Backend(service, backend) => {
                 Ok(Request::AddSession { service, backend, key: session_key(key)? })
@@ -168,6 +175,18 @@ fn request(words: &[String]) -> Result<Request, String> {
 
 fn object(path: &str) -> Result<Object, String> {
     Object::from_path(path).ok_or_else(|| format!("expected /L, /L/S or /L/S/B, not {path}"))
+}
+
+fn log(path: &str, change: LogChange) -> Result<Request, String> {
+    match object(path)? {
+        Object::Everything => Ok(Request::Log { listener: None, change }),
+        Object::Listener(listener) => Ok(Request::Log { listener: Some(listener), change }),
+        _ => Err(format!("log takes a listener: /L, not {path}")),
+    }
+}
+
+fn log_change(level: &str) -> LogChange {
+    if level == "-" { LogChange::Reset } else { LogChange::Set(level.to_owned()) }
 }
 
 fn session_key(key: &str) -> Result<Vec<u8>, String> {
@@ -217,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn log_levels_are_shown_set_and_given_back() {
+        let listener = || Some(Name::Index(1));
+        let set = |level: &str| LogChange::Set(level.into());
+        for (line, listener, change) in [
+            ("log", None, LogChange::Show),
+            ("log /", None, LogChange::Show),
+            ("log /1", listener(), LogChange::Show),
+            ("log 3", None, set("3")),
+            ("log /1 combined", listener(), set("combined")),
+            ("log -", None, LogChange::Reset),
+            ("log /1 -", listener(), LogChange::Reset),
+        ] {
+            assert_eq!(asked(line).request, Request::Log { listener, change }, "{line}");
+        }
+    }
+
+    #[test]
     fn a_key_may_look_like_an_option_after_two_dashes() {
         let Request::AddSession { backend, key, .. } = asked("add -- /0/0/2 -k").request else { panic!() };
         assert_eq!((backend, key.as_slice()), (2, b"-k".as_slice()));
@@ -232,6 +268,8 @@ mod tests {
             "enable",
             "enable /",
             "enable /0 /1",
+            "log /0/0",
+            "log /0 1 2",
             "add /0/0 k",
             "add /0/0/0",
             "delete /0/0/0 k",

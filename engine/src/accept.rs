@@ -86,6 +86,7 @@ impl Accepting {
 impl<R: Ring> Worker<'_, R> {
     /// Opens and closes listeners as the operator has switched them.
     pub(crate) fn look_at_switches(&mut self) {
+        self.core.look_at_log_levels();
         let rows = self.segment.listeners();
         for socket in &mut self.accepting.sockets {
             socket.enabled = !rows.disabled(ListenerId(self.plan.listeners[socket.listener].row));

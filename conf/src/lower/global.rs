@@ -27,16 +27,13 @@ impl Lowering<'_> {
         let mut listener_labels = Labels::new();
         let mut service_labels = Labels::new();
         let mut log_format = log::built_in(1);
-        // Listeners that say nothing of their log follow the global setting wherever it stands.
-        let mut follow_log_level = Vec::new();
         self.enter(tree);
         config.global.cards = self.cards(tree);
         for statement in self.meant(tree) {
             match statement.row.name {
                 "ListenHTTP" | "ListenHTTPS" => {
                     self.label(statement, &mut listener_labels);
-                    let (listener, own_log_level) = self.listener(statement, config.listeners.len());
-                    follow_log_level.push(!own_log_level);
+                    let listener = self.listener(statement, config.listeners.len());
                     config.listeners.push(listener);
                 }
                 "Service" => {
@@ -61,11 +58,12 @@ impl Lowering<'_> {
                 _ => self.setting(statement, &mut config.global),
             }
         }
-        for (listener, follows) in config.listeners.iter_mut().zip(follow_log_level) {
-            if follows {
-                listener.log_format.clone_from(&log_format);
-            }
+        // Listeners that say nothing of their log follow the global setting wherever it stands.
+        for listener in config.listeners.iter_mut().filter(|listener| listener.follows_log_level) {
+            listener.log_format.clone_from(&log_format);
         }
+        config.global.log_level = log_format.name;
+        config.global.log_formats = self.all_log_formats();
         self.check_log_places(tree);
         self.leave();
         self.use_named_backends(&mut config);

@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddr};
 
 impl Lowering<'_> {
-    /// A listener, and whether it has a log format of its own.
-    pub(super) fn listener(&mut self, statement: &Statement, position: usize) -> (Listener, bool) {
+    /// A listener.
+    pub(super) fn listener(&mut self, statement: &Statement, position: usize) -> Listener {
         let https = statement.row.name == "ListenHTTPS";
         let mut listener = Listener {
             label: statement.text(0).map(str::to_owned),
@@ -39,10 +39,10 @@ impl Lowering<'_> {
             rewrite_errors: false,
             originator: Originator::default(),
             log_format: log::built_in(1),
+            follows_log_level: true,
             locus: self.locus(statement),
             services: Vec::new(),
         };
-        let mut own_log_level = false;
         let mut labels = HashMap::new();
         let mut pages = HashMap::new();
         let mut rules = Rules::default();
@@ -57,7 +57,7 @@ impl Lowering<'_> {
                 }
                 "ACME" => listener.services.extend(self.acme(inner)),
                 "LogLevel" => {
-                    own_log_level = true;
+                    listener.follows_log_level = false;
                     if let Some(format) = self.log_level(inner) {
                         listener.log_format = format;
                     }
@@ -85,7 +85,7 @@ impl Lowering<'_> {
             None => listener.request_rules = rules.requests,
         }
         listener.response_rules = rules.responses;
-        (listener, own_log_level)
+        listener
     }
 
     /// A directive about TLS; false if it is none.

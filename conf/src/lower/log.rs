@@ -88,6 +88,12 @@ impl Lowering<'_> {
         None
     }
 
+    /// Every format that has a name.
+    pub(super) fn all_log_formats(&mut self) -> Vec<LogFormat> {
+        let own = std::mem::take(&mut self.log_formats.defined);
+        (0..BUILT_IN.len()).map(built_in).chain(own).collect()
+    }
+
     fn unknown_format(&mut self, name: &str, statement: &Statement) {
         let names = || BUILT_IN.iter().map(|(name, _)| *name);
         let text = format!("no log format is named \"{name}\" before this line");

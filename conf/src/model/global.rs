@@ -1,6 +1,6 @@
 //! Settings of the whole process.
 
-use super::{Card, Feed, Listener, LogFile, LogServer, NamedCondition, Networks, Service};
+use super::{Card, Feed, Listener, LogFile, LogFormat, LogServer, NamedCondition, Networks, Service};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ pub struct Global {
     pub log_target: LogTarget,
     /// `LogTag`: tag of syslog messages; the program's name when not given.
     pub log_tag: Option<String>,
+    /// `LogLevel`: the name of the format of listeners that have none of their own.
+    pub log_level: String,
+    /// Every format that has a name, the built-in ones first and in their order.
+    pub log_formats: Vec<LogFormat>,
     /// `LogFile`: in place of the target.
     pub log_file: Option<LogFile>,
     /// `LogServer`.
@@ -92,6 +96,8 @@ impl Default for Global {
             supervisor: true,
             log_target: LogTarget::Syslog(3),
             log_tag: None,
+            log_level: String::new(),
+            log_formats: Vec::new(),
             log_file: None,
             log_server: None,
             alive: Duration::from_secs(30),

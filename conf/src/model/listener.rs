@@ -49,6 +49,8 @@ pub struct Listener {
     pub originator: Originator,
     /// `LogLevel`: how request lines are written.
     pub log_format: LogFormat,
+    /// It has no `LogLevel` of its own.
+    pub follows_log_level: bool,
     /// Where it stands: `FILE:LINE.COLUMN-COLUMN`.
     pub locus: String,
     /// The listener's own services in file order.

@@ -17,9 +17,17 @@ pub fn render(answer: &Value) -> String {
         Some("listener") => listener(answer, 0, &mut text),
         Some("service") => service(answer, 0, &mut text),
         Some("backend") => backend(answer, &mut text),
+        Some("log") => {
+            let global = if is(&answer["global"]) && has_listener(answer) { " (as all others)" } else { "" };
+            line(&mut text, format_args!("Log level: {}{global}\n", word(&answer["level"])));
+        }
         _ => {}
     }
     text
+}
+
+fn has_listener(answer: &Value) -> bool {
+    !answer["listener_index"].is_null() || !answer["listener_name"].is_null()
 }
 
 fn everything(answer: &Value, text: &mut String) {

@@ -37,6 +37,8 @@ pub struct Core<'p> {
     pub(crate) id: u32,
     /// Seconds that local time is ahead of UTC, for log lines.
     pub(crate) utc_offset: i32,
+    /// Log formats that an operator has chosen, by listener.
+    pub(crate) log_levels: Vec<Option<usize>>,
     clients: u32,
     clients_max: u32,
     draining: bool,
@@ -165,6 +167,7 @@ impl<'p> Core<'p> {
             random: Random(setup.seed | 1),
             id: setup.id,
             utc_offset: setup.utc_offset,
+            log_levels: vec![None; setup.plan.listeners.len()],
             clients: 0,
             clients_max: setup.clients_max,
             draining: false,

@@ -14,7 +14,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ounce_ctl::api::{Object, Refusal, Request, ServicePath};
+use ounce_core::observe::level;
+use ounce_ctl::api::{LogChange, Name, Object, Refusal, Request, ServicePath};
 use ounce_ctl::render::json::render;
 use ounce_mem::{BackendId, ListenerId, ServiceId};
 use serde_json::{Value, json};
@@ -149,6 +150,15 @@ impl Control {
             Request::AddSession { service, backend, key } => {
                 self.add_session(&view, service, *backend, key).unwrap_or_else(Answer::Refused)
             }
+            Request::Log { listener, change } => match self.log(&view, listener.as_ref(), change) {
+                Ok(value) => {
+                    if *change != LogChange::Show {
+                        let _ = self.orders.send(b"C").await;
+                    }
+                    Answer::Object(value)
+                }
+                Err(refused) => Answer::Refused(refused),
+            },
             Request::ForgetSession { service, key } => {
                 self.forget_session(&view, service, key).unwrap_or_else(Answer::Refused)
             }
@@ -174,6 +184,31 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// Shows or changes how request lines are written.
+    fn log(&self, view: &View<'_>, of: Option<&Name>, change: &LogChange) -> Result<Value, Refusal> {
+        let plan = &self.of.plan;
+        let listener = match of {
+            None => None,
+            Some(name) => match self.objects.find(plan, &Object::Listener(name.clone())) {
+                Some(Found::Listener(listener)) => Some(&plan.listeners[listener]),
+                // The control socket writes none.
+                Some(_) => return Err(Refusal::BadParameter),
+                None => return Err(Refusal::NotFound),
+            },
+        };
+        let rows = self.of.segment.listeners();
+        let row = listener.map(|listener| ListenerId(listener.row));
+        match change {
+            LogChange::Show => {}
+            LogChange::Reset => rows.set_log_level(row, 0),
+            LogChange::Set(level) => {
+                let known = level::named(plan, level).ok_or(Refusal::BadParameter)?;
+                rows.set_log_level(row, level::key(&plan.log_formats[known].0));
+            }
+        }
+        Ok(view.log(listener, of))
     }
 
     fn add_session(

@@ -4,7 +4,9 @@ use super::calendar::api_time;
 use super::objects::{Door, Found, Objects};
 use crate::inheritance::Inheritance;
 use ounce_conf::model::{HouseWork, Protocol, SessionKind};
+use ounce_core::observe::level;
 use ounce_core::route::plan::{BackendIx, BackendKind, BackendPlan, ListenerPlan, ServiceIx, ServicePlan};
+use ounce_ctl::api::Name;
 use ounce_mem::{BackendId, ListenerId, Member, Phase, ServiceId};
 use serde_json::{Value, json};
 use std::time::SystemTime;
@@ -172,6 +174,27 @@ impl View<'_> {
             "enabled": self.listener_enabled(plan),
             "services": self.services(self.objects.services(listener)),
         })
+    }
+
+    /// How request lines are written, by a listener or by all without a level of their own.
+    pub(super) fn log(&self, listener: Option<&ListenerPlan>, asked: Option<&Name>) -> Value {
+        let (plan, segment) = (&self.of.plan, &self.of.segment);
+        let chosen = level::chosen(plan, segment, listener);
+        let written = listener.map_or(&plan.log_level, |listener| &listener.log_level);
+        let global = listener.is_none_or(|listener| {
+            listener.follows_log_level && segment.listeners().log_level(Some(ListenerId(listener.row))) == 0
+        });
+        let mut object = json!({
+            "kind": "log",
+            "level": chosen.map_or(written, |chosen| &plan.log_formats[chosen].0),
+            "global": global,
+        });
+        match asked {
+            Some(Name::Index(index)) => object["listener_index"] = (*index).into(),
+            Some(Name::Label(label)) => object["listener_name"] = label.as_str().into(),
+            None => {}
+        }
+        object
     }
 
     fn services(&self, services: &[ServiceIx]) -> Vec<Value> {

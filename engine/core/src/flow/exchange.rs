@@ -150,6 +150,8 @@ pub(crate) struct Exchange {
     pub(crate) checked: bool,
     /// What the log will say.
     pub(crate) record: Record,
+    /// In which format, if an operator has chosen one.
+    pub(crate) log_level: Option<usize>,
 }
 
 impl Exchange {
@@ -188,6 +190,7 @@ impl Exchange {
             entered_us: 0,
             checked: false,
             record: Record::new(),
+            log_level: None,
         }
     }
 

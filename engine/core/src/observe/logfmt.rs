@@ -194,7 +194,11 @@ pub struct Line<'a> {
 impl Line<'_> {
     /// Appends the line in its listener's format, with its line feed.
     pub fn render(&self, out: &mut Vec<u8>) {
-        let format = &self.listener.log_format;
+        self.render_as(&self.listener.log_format, out);
+    }
+
+    /// The same in this format.
+    pub fn render_as(&self, format: &Format, out: &mut Vec<u8>) {
         let style = format.style;
         for piece in &format.pieces {
             match piece {

@@ -3,6 +3,7 @@
 //! Text of a peer is escaped wherever it is printed: a line stays one line, and quotes stay closed.
 
 pub mod escape;
+pub mod level;
 pub mod logfmt;
 pub mod problem;
 pub mod record;

@@ -49,6 +49,13 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         alive_ms: millis(config.global.alive),
         backend_stats: config.global.backend_stats,
         anonymise: config.global.anonymise,
+        log_formats: config
+            .global
+            .log_formats
+            .iter()
+            .map(|format| (format.name.clone(), Format::compile(format)))
+            .collect(),
+        log_level: config.global.log_level.clone(),
         combine: config.global.combine_headers.iter().map(|name| name.as_str().into()).collect(),
         feeds: feeds::of(config),
         trusts: false,
@@ -164,6 +171,8 @@ impl Compiler<'_> {
             rewrite_errors: listener.rewrite_errors,
             proxies,
             log_format: Format::compile(&listener.log_format),
+            log_level: listener.log_format.name.clone(),
+            follows_log_level: listener.follows_log_level,
             locus: listener.locus.clone(),
             own: Services::default(),
             global: Arc::default(),

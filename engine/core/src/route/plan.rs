@@ -42,6 +42,10 @@ pub struct Plan {
     pub backend_stats: bool,
     /// The last octet or group of client addresses in logs is 0.
     pub anonymise: bool,
+    /// Every log format by its name, the built-in ones first and in their order.
+    pub log_formats: Vec<(String, Format)>,
+    /// The name of that of listeners without one of their own.
+    pub log_level: String,
     /// Names of fields whose repetitions are joined, in requests and responses.
     pub combine: Vec<Box<str>>,
     /// Searches for patterns that were given up.
@@ -133,6 +137,10 @@ pub struct ListenerPlan {
     pub rewrite_errors: bool,
     /// How request lines are written.
     pub log_format: Format,
+    /// The name of that format.
+    pub log_level: String,
+    /// It is the one of all listeners without one of their own.
+    pub follows_log_level: bool,
     /// Where it stands in the file.
     pub locus: String,
     /// Its own services, which are asked first.

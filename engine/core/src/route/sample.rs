@@ -160,6 +160,7 @@ pub(crate) fn listener(address: &str, services: Vec<Service>) -> Listener {
         rewrite_destination: false,
         rewrite_errors: false,
         originator: Originator::default(),
+        follows_log_level: true,
         log_format: built_in_log_format(1).expect("a built-in format"),
         locus: String::new(),
         services,
@@ -168,6 +169,8 @@ pub(crate) fn listener(address: &str, services: Vec<Service>) -> Listener {
 
 pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config {
     let global = Global {
+        log_level: String::new(),
+        log_formats: Vec::new(),
         user: None,
         group: None,
         root_jail: None,

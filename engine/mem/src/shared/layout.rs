@@ -60,6 +60,8 @@ pub(super) struct Header {
     pub(super) peaks: [AtomicU32; 3],
     /// How many slots of the fleet were ever used.
     pub(super) workers_peak: AtomicU32,
+    /// The log level that the operator has set for all listeners without one of their own, or 0.
+    pub(super) log_level: AtomicU32,
     /// See `Segment::change_epoch`. In a cache line of its own with the padding before it.
     pub(super) epoch: Aligned<AtomicU32>,
 }
@@ -117,7 +119,8 @@ pub(super) struct ServiceRow {
 pub(super) struct ListenerRow {
     /// 1 if the operator switched it off.
     pub(super) disabled: AtomicU32,
-    pub(super) reserved: AtomicU32,
+    /// The log level that the operator has set, or 0.
+    pub(super) log_level: AtomicU32,
 }
 
 /// One slot of the fleet.
@@ -201,6 +204,7 @@ pub(super) const HASH: u64 = {
         size_of::<Header>(),
         offset_of!(Header, secret),
         offset_of!(Header, peaks),
+        offset_of!(Header, log_level),
         offset_of!(Header, epoch),
         size_of::<Tag>(),
         offset_of!(Tag, generation),
@@ -212,6 +216,7 @@ pub(super) const HASH: u64 = {
         size_of::<ServiceRow>(),
         offset_of!(ServiceRow, disabled),
         size_of::<ListenerRow>(),
+        offset_of!(ListenerRow, log_level),
         size_of::<MemberRow>(),
         offset_of!(MemberRow, generation),
         size_of::<CounterPage>(),

@@ -1,8 +1,9 @@
-//! [`Listeners`]: which listeners are switched off.
+//! [`Listeners`]: which listeners are switched off, and what an operator has set of their logs.
 
 use super::claim::Claim;
 use super::layout::ListenerRow;
 use super::map::{Kind, Segment};
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 /// The row of a listener.
@@ -34,6 +35,7 @@ impl<'a> Listeners<'a> {
             Claim::Kept(row) => Some(ListenerId(row)),
             Claim::New(row) => {
                 self.row(ListenerId(row)).disabled.store(0, Relaxed);
+                self.row(ListenerId(row)).log_level.store(0, Relaxed);
                 claims.open(row);
                 Some(ListenerId(row))
             }
@@ -58,6 +60,26 @@ impl<'a> Listeners<'a> {
         self.row(id).disabled.store(u32::from(disabled), Release);
         self.segment.bump_epoch();
     }
+
+    /// The log level that an operator has set for a listener, or with `None` for all that have none of their own. What
+    /// the number means is the readers' business; 0 is nothing.
+    #[must_use]
+    pub fn log_level(&self, of: Option<ListenerId>) -> u32 {
+        self.level(of).load(Relaxed)
+    }
+
+    /// Sets it.
+    pub fn set_log_level(&self, of: Option<ListenerId>, level: u32) {
+        self.level(of).store(level, Release);
+        self.segment.bump_epoch();
+    }
+
+    fn level(&self, of: Option<ListenerId>) -> &'a AtomicU32 {
+        match of {
+            Some(id) => &self.row(id).log_level,
+            None => &self.segment.header().log_level,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -71,10 +93,14 @@ mod tests {
         let listeners = segment.listeners();
         let id = listeners.claim("a", 1).expect("a row");
         listeners.set_disabled(id, true);
+        listeners.set_log_level(Some(id), 7);
+        listeners.set_log_level(None, 8);
         assert_eq!(listeners.claim("a", 2), Some(id));
         assert!(listeners.disabled(id));
+        assert_eq!((listeners.log_level(Some(id)), listeners.log_level(None)), (7, 8));
         listeners.sweep(3);
         assert_eq!(listeners.claim("b", 3), Some(id));
         assert!(!listeners.disabled(id));
+        assert_eq!((listeners.log_level(Some(id)), listeners.log_level(None)), (0, 8));
     }
 }

@@ -104,7 +104,8 @@ impl Core<'_> {
             }
         }
         let listener = &self.plan.listeners[x.listener as usize];
-        if listener.log_format.is_silent() || self.is_suppressed(x) {
+        let format = self.log_format(x);
+        if format.is_silent() || self.is_suppressed(x) {
             return;
         }
         let client = self.client(x.client);
@@ -120,7 +121,7 @@ impl Core<'_> {
         let local = client.and_then(|client| client.local);
         let request = client.filter(|_| x.checked).map(|client| self.seen(x, client.peer));
         let line = Line { record: &x.record, request, plan: self.plan, listener, local, worker: self.id };
-        line.render(&mut fx.requests);
+        line.render_as(format, &mut fx.requests);
     }
 
     /// `LogSuppress` of its service.

@@ -124,6 +124,7 @@ impl Core<'_> {
             client.scanned = 0;
             client.since_us = 0;
         }
+        x.log_level = self.log_levels[x.listener as usize];
         self.counters.add(Counter::Requests, 1);
         x
     }
@@ -166,7 +167,7 @@ impl Core<'_> {
                 trust: None,
                 certificate: None,
             };
-            x.record.request(&request, &listener.log_format);
+            x.record.request(&request, self.log_format(x));
             x.checked = true;
         }
         let refused =
