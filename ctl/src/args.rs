@@ -24,14 +24,24 @@ pub(crate) enum Command {
 pub(crate) struct Question {
     /// What is asked.
     pub(crate) request: Request,
-    /// `-s`: the control socket.
-    pub(crate) socket: Option<PathBuf>,
+    /// `-s`: the control socket, the URL of a service, or a server's name of the operator's file.
+    pub(crate) socket: Option<String>,
     /// `-f`: the configuration whose `Control` names the socket.
     pub(crate) config: Option<PathBuf>,
     /// `-i`: indentation of JSON.
     pub(crate) indent: Option<usize>,
     /// `-j`: show the answer as JSON.
     pub(crate) json: bool,
+    /// `-t`: the file of templates to show it with.
+    pub(crate) template_file: Option<String>,
+    /// `-T`: the template to run.
+    pub(crate) template_name: Option<String>,
+    /// `-C`: certificates of authorities.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// `-K`: a certificate and key of the operator's.
+    pub(crate) client_cert: Option<PathBuf>,
+    /// `-k`: any server is believed.
+    pub(crate) trust_anybody: bool,
     /// `-v`: say on standard error what is done.
     pub(crate) verbose: bool,
 }
@@ -57,9 +67,15 @@ listener: `/-/0` is the first of them. Without a command, `list` is meant.
 
 Options:
   -f FILE    take the socket from the Control statement of this configuration
-  -s SOCKET  path of the control socket
+  -s PLACE   path of the control socket, http:// or https:// URL of a service with Control, or name of a Server in
+             ~/.poundctl
   -i N       indent JSON by N
   -j         show the answer as JSON
+  -t FILE    show the answer by the templates of this file, looked for in POUND_TMPL_PATH
+  -T NAME    run this template (default)
+  -C FILE    believe servers with certificates by these authorities alone
+  -K FILE    certificate and key to show to the server
+  -k         believe any server
   -v         say what is done
   -V         print the version and the built-in settings
   -h         print this help
@@ -77,6 +93,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         config: None,
         indent: None,
         json: false,
+        template_file: None,
+        template_name: None,
+        ca_file: None,
+        client_cert: None,
+        trust_anybody: false,
         verbose: false,
     };
     let mut arguments = arguments.into_iter();
@@ -118,11 +139,16 @@ fn options(
             'j' => question.json = true,
             'v' => question.verbose = true,
             'f' => question.config = Some(PathBuf::from(value()?)),
-            's' => question.socket = Some(PathBuf::from(value()?)),
+            's' => question.socket = Some(value()?),
+            't' => question.template_file = Some(value()?),
+            'T' => question.template_name = Some(value()?),
+            'C' => question.ca_file = Some(PathBuf::from(value()?)),
+            'K' => question.client_cert = Some(PathBuf::from(value()?)),
+            'k' => question.trust_anybody = true,
             'i' => question.indent = Some(indent(&value()?)?),
             _ => return Err(format!("unknown option -{option}")),
         }
-        if "fsi".contains(option) {
+        if "fsitTCK".contains(option) {
             break;
         }
     }
@@ -221,7 +247,13 @@ mod tests {
         let question = asked("list -vj /web -i4 -s /run/control");
         assert_eq!(question.request, Request::Show(Object::Listener(Name::Label("web".into()))));
         assert_eq!((question.json, question.verbose, question.indent), (true, true, Some(4)));
-        assert_eq!(question.socket.as_deref(), Some(Path::new("/run/control")));
+        assert_eq!(question.socket.as_deref(), Some("/run/control"));
+        let question = asked("-kt own.tmpl -Tshort -C ca.pem -K me.pem");
+        assert_eq!(question.template_file.as_deref(), Some("own.tmpl"));
+        assert_eq!(question.template_name.as_deref(), Some("short"));
+        assert_eq!(question.ca_file.as_deref(), Some(Path::new("ca.pem")));
+        assert_eq!(question.client_cert.as_deref(), Some(Path::new("me.pem")));
+        assert!(question.trust_anybody);
         assert_eq!(asked("-jf pound.cfg core").config.as_deref(), Some(Path::new("pound.cfg")));
     }
 

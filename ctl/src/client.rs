@@ -5,10 +5,10 @@
 //! guess.
 
 use crate::api::Request;
+use crate::place::{Place, Trust};
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest head of an answer, in bytes.
@@ -18,10 +18,11 @@ const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long the warden may be silent. It restarts within this when it was killed.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// A control socket.
+/// A control interface.
 #[derive(Debug, Clone)]
 pub struct Client {
-    socket: PathBuf,
+    place: Place,
+    trust: Trust,
 }
 
 /// An answer.
@@ -38,8 +39,8 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum ClientError {
-    /// The socket could not be connected to.
-    Connect(PathBuf, io::Error),
+    /// The place could not be connected to.
+    Connect(String, io::Error),
     /// The connection broke, or was silent for too long.
     Transfer(io::Error),
     /// What came is not an answer that this client understands; says which part.
@@ -50,7 +51,13 @@ impl Client {
     /// A client of the control socket at this path. Nothing is connected yet.
     #[must_use]
     pub fn new(socket: &Path) -> Client {
-        Client { socket: socket.to_owned() }
+        Client::at(Place::Unix(socket.to_owned()), Trust::default())
+    }
+
+    /// A client of the control interface at this place. Nothing is connected yet.
+    #[must_use]
+    pub fn at(place: Place, trust: Trust) -> Client {
+        Client { place, trust }
     }
 
     /// Asks, and waits for the answer. `indent` asks for a body indented by so many blanks.
@@ -58,15 +65,9 @@ impl Client {
     /// # Errors
     /// When no whole answer came. An answer that refuses the request is no error here: see [`Answer::status`].
     pub fn ask(&self, request: &Request, indent: Option<usize>) -> Result<Answer, ClientError> {
-        let mut stream = UnixStream::connect(&self.socket)
-            .map_err(|error| ClientError::Connect(self.socket.clone(), error))?;
-        let head = format!(
-            "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            request.method(),
-            request.target(indent)
-        );
-        stream.set_read_timeout(Some(SILENCE_MAX)).map_err(ClientError::Transfer)?;
-        stream.set_write_timeout(Some(SILENCE_MAX)).map_err(ClientError::Transfer)?;
+        let connected = self.place.connect(&self.trust, SILENCE_MAX);
+        let mut stream = connected.map_err(|error| ClientError::Connect(self.place.to_string(), error))?;
+        let head = self.place.head(request.method(), &request.target(indent));
         stream.write_all(head.as_bytes()).map_err(ClientError::Transfer)?;
         read_answer(&mut stream)
     }
@@ -83,7 +84,7 @@ impl Answer {
 impl fmt::Display for ClientError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ClientError::Connect(path, error) => write!(out, "cannot connect to {}: {error}", path.display()),
+            ClientError::Connect(place, error) => write!(out, "cannot connect to {place}: {error}"),
             ClientError::Transfer(error) => write!(out, "no answer: {error}"),
             ClientError::Malformed(part) => write!(out, "the answer cannot be understood: {part}"),
         }

@@ -6,13 +6,17 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod settings;
+mod templates;
 
 use args::{Command, Question};
 use ounce_ctl::api::Request;
 use ounce_ctl::client::Client;
+use ounce_ctl::place::Place;
 use ounce_ctl::render;
+use settings::Settings;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -44,12 +48,14 @@ fn version(name: &str) -> String {
 
 /// Asks the proxy and renders what it answers.
 fn ask(name: &str, question: &Question) -> Result<String, String> {
-    let socket = socket(name, question)?;
+    let settings = Settings::load()?.for_question(question);
+    let place = place(name, question, &settings)?;
     if question.verbose {
         let request = &question.request;
-        eprintln!("{name}: {} {} on {}", request.method(), request.target(None), socket.display());
+        eprintln!("{name}: {} {} on {}", request.method(), request.target(None), place);
     }
-    let answer = Client::new(&socket).ask(&question.request, None).map_err(|error| error.to_string())?;
+    let client = Client::at(place, settings.trust.clone());
+    let answer = client.ask(&question.request, None).map_err(|error| error.to_string())?;
     if question.verbose {
         eprintln!("{name}: {} {}", answer.status, answer.reason);
     }
@@ -61,14 +67,15 @@ fn ask(name: &str, question: &Question) -> Result<String, String> {
     Ok(match question.request {
         _ if question.json => render::json::render(&value, question.indent),
         Request::Switch { .. } => String::new(),
+        _ if settings.has_template() => templates::render(&settings, &value)?,
         _ => render::text::render(&value),
     })
 }
 
-/// The control socket: what `-s` says, or the `Control` statement of the configuration.
-fn socket(name: &str, question: &Question) -> Result<PathBuf, String> {
-    if let Some(socket) = &question.socket {
-        return Ok(socket.clone());
+/// The control interface: what `-s` says, or the operator's file, or the `Control` statement of the configuration.
+fn place(name: &str, question: &Question, settings: &Settings) -> Result<Place, String> {
+    if let Some(url) = &settings.url {
+        return Place::parse(url);
     }
     let path = question.config.clone().unwrap_or_else(|| args::default_file(name).to_owned());
     // Warnings are the proxy's to give; here only the one statement matters.
@@ -80,7 +87,9 @@ fn socket(name: &str, question: &Question) -> Result<PathBuf, String> {
         format!("{} cannot be used; -s names the control socket without it", path.display())
     })?;
     let control = loaded.config.global.control;
-    control.map(|control| control.path).ok_or_else(|| format!("{} has no Control statement", path.display()))
+    control
+        .map(|control| Place::Unix(control.path))
+        .ok_or_else(|| format!("{} has no Control statement", path.display()))
 }
 
 fn print(text: &str) -> Result<(), String> {

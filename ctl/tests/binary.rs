@@ -104,3 +104,25 @@ fn a_configuration_without_control_statement_or_with_errors_is_of_no_use() {
     assert!(said.starts_with(&format!("ouncectl: {path}:1.")), "{said}");
     assert!(said.ends_with("cannot be used; -s names the control socket without it\n"), "{said}");
 }
+
+/// A template of the operator's, found by `-t`, or by the file in the operator's home.
+#[test]
+fn a_template_shows_the_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("own.tmpl");
+    let text = "{{define \"default\"}}pid {{.pid}}{{end}}{{define \"short\"}}{{range $k, $v := .}}{{$k}} {{end}}{{end}}";
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{\"pid\": 7, \"a\": \"b\"}";
+    let (_, output) = run(Path::new(BINARY), &["-t", file, "core"], answer);
+    assert_eq!((text_of(&output), output.status.code()), ("pid 7".to_owned(), Some(0)));
+    let (_, output) = run(Path::new(BINARY), &["-t", file, "-T", "short", "core"], answer);
+    assert_eq!(text_of(&output), "a pid ");
+    let (_, output) = run(Path::new(BINARY), &["-t", file, "-T", "none", "core"], answer);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(self::text(&output.stderr).contains("no template is named none"), "{output:?}");
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stdout).to_owned()
+}

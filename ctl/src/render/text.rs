@@ -176,7 +176,7 @@ fn quoted(name: &Value) -> String {
     if name.is_null() { String::new() } else { format!("\"{}\" ", word(name)) }
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(string) => string
