@@ -110,16 +110,22 @@ impl Socket {
                 }
                 return (None, sealed);
             }
-            if let Some(plain) = self.queue.pop_front() {
-                self.sealed = plain.len() as u32;
+            // What lies ready goes out together, and the last word with it.
+            while tls.has_room()
+                && let Some(plain) = self.queue.pop_front()
+            {
+                self.sealed += plain.len() as u32;
                 if !tls.push(&plain, now_us) {
                     // A session that seals nothing any more has nothing left to say either.
                     self.broken = true;
+                    return (None, sealed);
                 }
-            } else if (self.shutdown || self.closing.is_some()) && !self.finished {
+            }
+            let ends = self.queue.is_empty() && (self.shutdown || self.closing.is_some());
+            if ends && !self.finished {
                 self.finished = true;
                 tls.finish();
-            } else {
+            } else if self.sealed == 0 {
                 return (None, sealed);
             }
         }

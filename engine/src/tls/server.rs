@@ -12,6 +12,10 @@ use ounce_conf::model::{ClientCertificate, ListenerTls, Renegotiation};
 use std::path::Path;
 use std::sync::Arc;
 
+/// What clients of TLS 1.2 may choose from unless `Ciphers` says it: all that the library takes for safe, but for keys
+/// that are sealed with the certificate's own, which whoever steals that could open years later.
+const FORWARD_SECRET: &str = "DEFAULT:!kRSA";
+
 /// SSL_OP_ALLOW_CLIENT_RENEGOTIATION of openssl/ssl.h, which the crate does not name.
 const ALLOW_CLIENT_RENEGOTIATION: u64 = 1 << 8;
 
@@ -108,6 +112,9 @@ fn context(
         context.check_private_key().map_err(|error| about(file, reason(&error)))?;
     }
     set_oldest(&mut context, tls.oldest)?;
+    if tls.ciphers.list.is_none() {
+        context.set_cipher_list(FORWARD_SECRET).map_err(|error| reason(&error))?;
+    }
     set_ciphers(&mut context, &tls.ciphers)?;
     set_groups(&mut context, tls.groups.as_deref())?;
     context.set_options(options(tls));
@@ -124,8 +131,13 @@ fn context(
         // A client that offers nothing we speak is told so (RFC 7301 3.2).
         select_next_proto(b"\x08http/1.1\x08http/1.0", offered).ok_or(AlpnError::ALERT_FATAL)
     });
+    // The chain is what the file holds. Without the mode the library would look for authorities in each handshake anew,
+    // and verify our own certificate on the way.
     context.set_mode(
-        SslMode::ENABLE_PARTIAL_WRITE | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::RELEASE_BUFFERS,
+        SslMode::ENABLE_PARTIAL_WRITE
+            | SslMode::ACCEPT_MOVING_WRITE_BUFFER
+            | SslMode::RELEASE_BUFFERS
+            | SslMode::NO_AUTO_CHAIN,
     );
     Ok(context)
 }

@@ -70,6 +70,10 @@ impl Write for Wire {
                 self.output.push_back(fresh);
             }
             if let Some(last) = self.output.back_mut() {
+                // A record that a page's plaintext fills fits with the margin behind the page, and goes out in one send.
+                if rest.len() > last.room() && last.push_tail(rest) {
+                    break;
+                }
                 let part = last.room().min(rest.len());
                 let pushed = last.push(&rest[..part]);
                 debug_assert!(pushed);
@@ -185,6 +189,12 @@ impl Session {
     }
 
     fn read(&mut self) -> Pulled {
+        let wire = self.stream.get_ref();
+        // The library reads no more than it can use: with nothing here, and nothing of a record left there, it would
+        // only take its time to say so.
+        if wire.input.is_empty() && !wire.ended && self.stream.ssl().pending() == 0 {
+            return Pulled::Nothing;
+        }
         let pool = &self.stream.get_ref().pool;
         let mut plain = pool.take().unwrap_or_else(|| Buf::heap(PAGE_BYTES));
         match plain.fill(|room| self.stream.ssl_read(room)) {
@@ -268,6 +278,14 @@ impl Session {
             }
         }
         true
+    }
+
+    /// Whether more may be sealed before what is sealed goes out.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        /// Two large records: what is sent together must not wait long for the rest.
+        const READY_BYTES: usize = 32 * 1024;
+        self.stream.get_ref().output.iter().map(Buf::len).sum::<usize>() < READY_BYTES
     }
 
     /// Says that nothing more will be sent (close_notify, RFC 8446 6.1).
