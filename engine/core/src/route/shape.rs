@@ -104,19 +104,109 @@ impl Shape {
         })
     }
 
-    /// Something simpler that holds whenever this does; `None` if that is always, or cannot be told.
-    pub(super) fn necessary(self) -> Option<Shape> {
-        let shape = match self {
-            Shape::Regex(hir) => plain(trimmed(&without_groups(&hir))?),
-            Shape::Beyond(_) => return None,
-            other => other,
+    /// What is true of a subject whenever this is, in several ways; nothing if that is always, or cannot be told.
+    pub(super) fn necessary(self) -> Vec<Necessary> {
+        let mut found = match self {
+            Shape::Exact(text) => vec![Necessary::Exact(text)],
+            Shape::Prefix(text) => vec![Necessary::Prefix(text)],
+            Shape::Suffix(text) => vec![Necessary::Suffix(text)],
+            Shape::Contain(bytes) => vec![Necessary::Contain(Text { bytes, ignore_case: false })],
+            Shape::Regex(hir) => match trimmed(&without_groups(&hir)) {
+                Some(hir) => {
+                    let mut found = runs(&hir);
+                    // Texts that are all of it leave nothing to find out.
+                    if !matches!(found[..], [Necessary::Exact(_)]) {
+                        found.push(Necessary::Expression(hir));
+                    }
+                    found
+                }
+                None => Vec::new(),
+            },
+            Shape::Beyond(_) => Vec::new(),
         };
-        let always = match &shape {
-            Shape::Prefix(text) | Shape::Suffix(text) => text.bytes.is_empty(),
-            Shape::Contain(bytes) => bytes.is_empty(),
-            Shape::Exact(_) | Shape::Regex(_) | Shape::Beyond(_) => false,
+        found.retain(|necessary| match necessary {
+            Necessary::Prefix(text) | Necessary::Suffix(text) | Necessary::Contain(text) => {
+                !text.bytes.is_empty()
+            }
+            Necessary::Exact(_) | Necessary::Expression(_) => true,
+        });
+        found
+    }
+}
+
+/// Something that must be true of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Necessary {
+    /// It is this text.
+    Exact(Text),
+    /// It begins with it.
+    Prefix(Text),
+    /// It ends with it.
+    Suffix(Text),
+    /// It holds it.
+    Contain(Text),
+    /// It matches this expression.
+    Expression(Hir),
+}
+
+/// Texts of an expression that are looked up; the longest of them.
+const RUNS_MAX: usize = 3;
+
+/// Shorter texts are in too many subjects.
+const RUN_BYTES_MIN: usize = 3;
+
+/// Texts that stand in every match of an expression: its parts that are just that, one behind the other.
+fn runs(hir: &Hir) -> Vec<Necessary> {
+    let alone = std::slice::from_ref(hir);
+    let parts = if let HirKind::Concat(parts) = hir.kind() { parts.as_slice() } else { alone };
+    let mut found: Vec<(usize, Necessary)> = Vec::new();
+    let mut at = 0;
+    while at < parts.len() {
+        let (mut bytes, mut ignore_case, start) = (Vec::new(), false, at);
+        while let Some((some, folded)) = parts.get(at).and_then(fixed) {
+            bytes.extend_from_slice(&some);
+            ignore_case |= folded;
+            at += 1;
+        }
+        let begins = start.checked_sub(1).is_some_and(|before| before == 0 && is(&parts[0], Look::Start));
+        let ends = at + 1 == parts.len() && is(&parts[at], Look::End);
+        at += 1;
+        if bytes.len() < RUN_BYTES_MIN && !(begins || ends) || bytes.is_empty() {
+            continue;
+        }
+        let length = bytes.len();
+        if ignore_case {
+            bytes.make_ascii_lowercase();
+        }
+        let text = Text { bytes: bytes.into(), ignore_case };
+        let necessary = match (begins, ends) {
+            (true, true) => Necessary::Exact(text),
+            (true, false) => Necessary::Prefix(text),
+            (false, true) => Necessary::Suffix(text),
+            (false, false) => Necessary::Contain(text),
         };
-        (!always).then_some(shape)
+        found.push((length, necessary));
+    }
+    found.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
+    found.truncate(RUNS_MAX);
+    found.into_iter().map(|(_, necessary)| necessary).collect()
+}
+
+/// The only text that a part matches, and whether in any case.
+fn fixed(hir: &Hir) -> Option<(Vec<u8>, bool)> {
+    let class = match hir.kind() {
+        HirKind::Literal(literal) => return Some((literal.0.to_vec(), false)),
+        HirKind::Class(Class::Bytes(class)) => class.clone(),
+        HirKind::Class(Class::Unicode(class)) => class.to_byte_class()?,
+        _ => return None,
+    };
+    let mut bytes = class.ranges().iter().flat_map(|range| range.start()..=range.end());
+    match (bytes.next()?, bytes.next(), bytes.next()) {
+        (only, None, _) => Some((vec![only], false)),
+        (upper, Some(lower), None) if upper.is_ascii_uppercase() && lower == upper.to_ascii_lowercase() => {
+            Some((vec![lower], true))
+        }
+        _ => None,
     }
 }
 
@@ -202,16 +292,34 @@ mod tests {
 
     #[test]
     fn what_is_necessary_leaves_out_what_may_be_empty() {
-        let necessary = |text| shape(text).necessary();
-        assert_eq!(necessary("^/shop(/.*)?$"), Some(Shape::Prefix(text("/shop"))));
-        assert_eq!(necessary("^(/shop)/.*"), Some(Shape::Prefix(text("/shop/"))));
-        assert_eq!(necessary(r"^.*\.(gif)$"), Some(Shape::Suffix(text(".gif"))));
-        assert_eq!(necessary(r".*/x/.*"), Some(Shape::Contain(b"/x/"[..].into())));
+        let texts = |pattern: &Written| {
+            let mut found = parse(pattern).expect("a good pattern").necessary();
+            found.retain(|necessary| !matches!(necessary, Necessary::Expression(_)));
+            found
+        };
+        let necessary = |pattern: &str| texts(&posix(pattern));
+        assert_eq!(necessary("^/shop(/.*)?$"), [Necessary::Prefix(text("/shop"))]);
+        assert_eq!(necessary("^(/shop)/.*"), [Necessary::Prefix(text("/shop/"))]);
+        assert_eq!(necessary(r"^.*\.(gif)$"), [Necessary::Suffix(text(".gif"))]);
+        assert_eq!(necessary(r".*/x/.*"), [Necessary::Contain(text("/x/"))]);
+        assert_eq!(
+            necessary("^/a[0-9]+/[a-z]*/longer.x[.]html$"),
+            [
+                Necessary::Contain(text("/longer")),
+                Necessary::Suffix(text("x.html")),
+                Necessary::Prefix(text("/a"))
+            ]
+        );
+        let folded = Text { ignore_case: true, ..text("host: a.b") };
+        let ignoring = Written { ignore_case: true, ..posix("^Host: A[.]b") };
+        assert_eq!(texts(&ignoring), [Necessary::Prefix(folded)]);
+        assert_eq!(necessary("ab|cd"), []);
         for always in ["", ".*", "^.*$", "(a|b)*", "^(.*)$", "a?b?"] {
-            assert_eq!(necessary(always), None, "{always}");
+            assert_eq!(shape(always).necessary(), [], "{always}");
         }
-        assert!(necessary("^$").is_some(), "anchors without anything between them ask for something");
-        assert!(necessary(r"\bx?").is_some());
+        for some in ["^$", r"\bx?", "a+", "(ab|cd)e"] {
+            assert_ne!(shape(some).necessary(), [], "{some}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Texts that are compared as they stand: which of many a subject equals, begins with or ends with.
+//! Texts that are compared as they stand: which of many a subject equals, begins with, ends with or holds.
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -9,6 +10,43 @@ pub(super) struct Literals {
     exact: HashMap<Box<[u8]>, Vec<u32>>,
     prefixes: Affixes<Forward>,
     suffixes: Affixes<Backward>,
+    within: Within,
+}
+
+/// Texts to be found anywhere, by one automaton.
+#[derive(Debug, Default)]
+struct Within {
+    texts: Vec<(Box<[u8]>, u32)>,
+    automaton: Option<AhoCorasick>,
+}
+
+/// Texts of so many bytes together get the faster automaton; it takes some hundred bytes for each.
+const FAST_BYTES_MAX: usize = 32 << 10;
+
+impl Within {
+    /// The numbers of texts for which there is no automaton.
+    fn arrange(&mut self) -> Vec<u32> {
+        if self.texts.is_empty() {
+            return Vec::new();
+        }
+        let bytes: usize = self.texts.iter().map(|(text, _)| text.len()).sum();
+        let kind =
+            if bytes <= FAST_BYTES_MAX { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+        let mut builder = AhoCorasick::builder();
+        let built = builder.match_kind(MatchKind::Standard).kind(Some(kind));
+        self.automaton = built.build(self.texts.iter().map(|(text, _)| text)).ok();
+        match self.automaton {
+            Some(_) => Vec::new(),
+            None => self.texts.iter().map(|(_, number)| *number).collect(),
+        }
+    }
+
+    fn each(&self, subject: &[u8], hit: &mut dyn FnMut(u32)) {
+        let Some(automaton) = &self.automaton else { return };
+        // An automaton of this kind can always tell all that it finds.
+        let Ok(found) = automaton.try_find_overlapping_iter(subject) else { return };
+        found.for_each(|found| hit(self.texts[found.pattern().as_usize()].1));
+    }
 }
 
 impl Literals {
@@ -24,17 +62,25 @@ impl Literals {
         self.suffixes.add(text, number);
     }
 
-    /// To be called when all texts are there.
-    pub(super) fn arrange(&mut self) {
+    pub(super) fn add_within(&mut self, text: &[u8], number: u32) {
+        self.within.texts.push((text.into(), number));
+    }
+
+    /// To be called when all texts are there. Answers the numbers of texts that cannot be looked up.
+    pub(super) fn arrange(&mut self) -> Vec<u32> {
         self.prefixes.arrange();
         self.suffixes.arrange();
+        self.within.arrange()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.prefixes.list.is_empty() && self.suffixes.list.is_empty()
+        self.exact.is_empty()
+            && self.prefixes.list.is_empty()
+            && self.suffixes.list.is_empty()
+            && self.within.texts.is_empty()
     }
 
-    /// Tells the number of each text that `subject` equals, begins with or ends with.
+    /// Tells the number of each text that `subject` equals, begins with, ends with or holds.
     pub(super) fn each(&self, subject: &[u8], hit: &mut dyn FnMut(u32)) {
         if !self.exact.is_empty()
             && let Some(numbers) = self.exact.get(subject)
@@ -43,6 +89,7 @@ impl Literals {
         }
         self.prefixes.each(subject, hit);
         self.suffixes.each(subject, hit);
+        self.within.each(subject, hit);
     }
 }
 
@@ -156,6 +203,8 @@ mod tests {
         let mut numbers = Vec::new();
         literals.each(subject.as_bytes(), &mut |number| numbers.push(number));
         numbers.sort_unstable();
+        // What stands in it twice is told twice.
+        numbers.dedup();
         numbers
     }
 
@@ -175,14 +224,19 @@ mod tests {
                 literals.add_exact(word.as_bytes(), number);
                 literals.add_prefix(word.as_bytes(), number + 1000);
                 literals.add_suffix(word.as_bytes(), number + 2000);
+                if !word.is_empty() {
+                    literals.add_within(word.as_bytes(), number + 3000);
+                }
             }
-            literals.arrange();
+            assert!(literals.arrange().is_empty());
             for subject in &words {
                 let mut expected = Vec::new();
                 for (number, word) in (0..).zip(&chosen) {
                     expected.extend((subject == *word).then_some(number));
                     expected.extend(subject.starts_with(word.as_str()).then_some(number + 1000));
                     expected.extend(subject.ends_with(word.as_str()).then_some(number + 2000));
+                    let within = !word.is_empty() && subject.contains(word.as_str());
+                    expected.extend(within.then_some(number + 3000));
                 }
                 expected.sort_unstable();
                 assert_eq!(found(&literals, subject), expected, "{subject}");
@@ -194,7 +248,7 @@ mod tests {
     fn nothing_is_found_in_nothing() {
         let mut literals = Literals::default();
         assert!(literals.is_empty());
-        literals.arrange();
+        assert!(literals.arrange().is_empty());
         assert_eq!(found(&literals, "a"), [0_u32; 0]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A service whose condition cannot hold unless some fact is true is no candidate for a request of which that fact is
 //! not true. Facts about one part of the request are looked up together: texts that it must equal, begin with or end
-//! with in tables ([`literals`]), regular expressions by one automaton ([`patterns`]). Each service counts on a few of
+//! with or hold in tables ([`literals`]), regular expressions by one automaton ([`patterns`]). Each service counts on a few of
 //! its facts, each in a column of its own; the candidates are the services that are in all columns ([`sets`]), whether
 //! because their fact is true or because they have none there. Candidates are then asked in order, in full: the index
 //! only leaves out what cannot match, and so decides nothing.
@@ -21,13 +21,14 @@ use super::lines;
 use super::pattern::percent_decoded;
 use super::plan::ServiceIx;
 use super::request::Request;
+use super::shape::{Necessary, Text};
 use literals::Literals;
-use needs::{Facts, Need, Subject, Test, View};
+use needs::{Facts, Need, Subject, View};
 use ounce_conf::model::{Condition, NamedCondition};
 use patterns::{Memory, Patterns};
 use regex_automata::util::pool::Pool;
 use sets::{COLUMNS_MAX, Set};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Fewer services that could be looked up are asked one by one.
@@ -114,11 +115,10 @@ impl Index {
         }
         let mut facts = Facts::new(named);
         let mut needs: Vec<Vec<Need>> = conditions.iter().map(|condition| facts.of(condition)).collect();
-        let (tables, unknown) = tables(&facts);
-        needs
-            .iter_mut()
-            .for_each(|needs| needs.retain(|need| !need.iter().any(|fact| unknown.contains(fact))));
-        choose(&mut needs, facts.list.len());
+        choose(&mut needs, &facts);
+        let (tables, unknown) = tables(&facts, &needs);
+        let known = |need: &Need| !need.iter().any(|fact| unknown.contains(fact));
+        needs.iter_mut().for_each(|needs| needs.retain(known));
         if needs.iter().filter(|needs| !needs.is_empty()).count() < SERVICES_MIN {
             return None;
         }
@@ -174,27 +174,29 @@ fn scratch_of(tables: &[Table], columns: usize) -> MakeScratch {
     })
 }
 
-/// Tables of all facts, and the facts that no table could take.
-fn tables(facts: &Facts) -> (Vec<Table>, Vec<u32>) {
+/// Tables of all facts that somebody needs, and the facts that no table could take.
+fn tables(facts: &Facts, needs: &[Vec<Need>]) -> (Vec<Table>, Vec<u32>) {
+    let needed: HashSet<u32> = needs.iter().flatten().flatten().copied().collect();
     let mut places: HashMap<&View, usize> = HashMap::new();
     let mut tables: Vec<(Table, Vec<(u32, regex_syntax::hir::Hir)>)> = Vec::new();
-    for (number, fact) in (0..).zip(&facts.list) {
+    for (number, fact) in (0..).zip(&facts.list).filter(|(number, _)| needed.contains(number)) {
         let place = *places.entry(&fact.view).or_insert_with(|| {
             tables.push((Table::new(&fact.view), Vec::new()));
             tables.len() - 1
         });
         let (table, expressions) = &mut tables[place];
         match &fact.test {
-            Test::Exact(text) => table.add(text, number, Literals::add_exact),
-            Test::Prefix(text) => table.add(text, number, Literals::add_prefix),
-            Test::Suffix(text) => table.add(text, number, Literals::add_suffix),
-            Test::Expression(hir) => expressions.push((number, hir.clone())),
+            Necessary::Exact(text) => table.add(text, number, Literals::add_exact),
+            Necessary::Prefix(text) => table.add(text, number, Literals::add_prefix),
+            Necessary::Suffix(text) => table.add(text, number, Literals::add_suffix),
+            Necessary::Contain(text) => table.add(text, number, Literals::add_within),
+            Necessary::Expression(hir) => expressions.push((number, hir.clone())),
         }
     }
     let mut unknown = Vec::new();
     let tables = tables.into_iter().map(|(mut table, expressions)| {
-        table.literals.arrange();
-        table.folded.arrange();
+        unknown.extend(table.literals.arrange());
+        unknown.extend(table.folded.arrange());
         let (patterns, left_out) = Patterns::build(&expressions);
         table.patterns = patterns;
         unknown.extend(left_out);
@@ -203,18 +205,27 @@ fn tables(facts: &Facts) -> (Vec<Table>, Vec<u32>) {
     (tables.collect(), unknown)
 }
 
-/// Leaves each service the needs that tell it from most others.
-fn choose(needs: &mut [Vec<Need>], facts: usize) {
-    let mut uses = vec![0_usize; facts];
+/// Services that a fact may be shared by and still tell one from most others.
+const FEW: usize = 4;
+
+/// Leaves each service the needs that tell it from most others, and of these such as cost little to look up.
+fn choose(needs: &mut [Vec<Need>], facts: &Facts) {
+    let mut uses = vec![0_usize; facts.list.len()];
     for fact in needs.iter().flatten().flatten() {
         uses[*fact as usize] += 1;
     }
     let services = needs.len();
+    let cost = |fact: &u32| match &facts.list[*fact as usize].test {
+        Necessary::Exact(_) | Necessary::Prefix(_) | Necessary::Suffix(_) => 0,
+        Necessary::Contain(_) => 1,
+        Necessary::Expression(_) => 2,
+    };
     for needs in needs {
         let spread = |need: &Need| need.iter().map(|&fact| uses[fact as usize]).max().unwrap_or(0);
+        let rank = |need: &Need| (spread(need).max(FEW), need.iter().map(cost).max().unwrap_or(0));
         needs.retain(|need| spread(need) * 2 <= services);
-        needs.sort_by_key(spread);
-        let enough = if needs.first().is_some_and(|need| spread(need) == 1) { 1 } else { COLUMNS_MAX };
+        needs.sort_by_key(rank);
+        let enough = if needs.first().is_some_and(|need| spread(need) <= FEW) { 1 } else { COLUMNS_MAX };
         needs.truncate(enough);
     }
 }
@@ -229,7 +240,7 @@ impl Table {
         }
     }
 
-    fn add(&mut self, text: &super::shape::Text, number: u32, add: fn(&mut Literals, &[u8], u32)) {
+    fn add(&mut self, text: &Text, number: u32, add: fn(&mut Literals, &[u8], u32)) {
         if text.ignore_case {
             add(&mut self.folded, &text.bytes.to_ascii_lowercase(), number);
         } else {

@@ -1,8 +1,9 @@
 //! What a request must have for a condition to hold: facts that can be looked up for all services at once.
 
-use crate::route::shape::{self, Shape, Text};
+use crate::route::expand::split_port;
+use crate::route::lines;
+use crate::route::shape::{self, Necessary, Text};
 use ounce_conf::model::{Condition, Kind, NamedCondition, Pattern as Written};
-use regex_syntax::hir::Hir;
 use std::collections::HashMap;
 
 /// Needs of one condition at most; what else it asks is found out when it is evaluated.
@@ -40,16 +41,7 @@ pub(super) struct View {
 #[derive(Debug)]
 pub(super) struct Fact {
     pub(super) view: View,
-    pub(super) test: Test,
-}
-
-/// What a fact asks of its subject.
-#[derive(Debug)]
-pub(super) enum Test {
-    Exact(Text),
-    Prefix(Text),
-    Suffix(Text),
-    Expression(Hir),
+    pub(super) test: Necessary,
 }
 
 /// How a fact is recognised when it is asked for again: by its pattern as written.
@@ -59,7 +51,7 @@ type Written4 = (View, Kind, bool, String);
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) list: Vec<Fact>,
-    known: HashMap<Written4, Option<u32>>,
+    known: HashMap<Written4, Vec<u32>>,
     named: Vec<Needed>,
 }
 
@@ -143,7 +135,8 @@ impl Facts {
         Needed { needs: needs.collect(), pure }
     }
 
-    fn leaf(&mut self, condition: &Condition) -> Option<u32> {
+    /// Facts that are all true if a condition with a pattern holds.
+    fn leaf(&mut self, condition: &Condition) -> Vec<u32> {
         let (subject, written) = match condition {
             Condition::Url(written) => (Subject::Url, written),
             Condition::Path(written) => (Subject::Path, written),
@@ -164,37 +157,42 @@ impl Facts {
             | Condition::Acl(_)
             | Condition::Forwarded(_)
             | Condition::Patterns { .. }
-            | Condition::ClientCertificate(_) => return None,
+            | Condition::ClientCertificate(_) => return Vec::new(),
         };
         let view = View { subject, decode: written.decode };
         let key = (view.clone(), written.kind, written.ignore_case, written.text.clone());
         if let Some(known) = self.known.get(&key) {
-            return *known;
+            return known.clone();
         }
-        let number = test(&view.subject, written).map(|test| {
-            self.list.push(Fact { view, test });
-            (self.list.len() - 1) as u32
-        });
-        self.known.insert(key, number);
-        number
+        let mut numbers = Vec::new();
+        for test in necessary(&view.subject, written) {
+            numbers.push(self.list.len() as u32);
+            self.list.push(Fact { view: view.clone(), test });
+        }
+        self.known.insert(key, numbers.clone());
+        numbers
     }
 }
 
-/// Something that is true whenever the pattern matches; `None` if that is always, or cannot be looked up.
-fn test(subject: &Subject, written: &Written) -> Option<Test> {
+/// What is true whenever the pattern matches; nothing if that is always, or cannot be looked up.
+fn necessary(subject: &Subject, written: &Written) -> Vec<Necessary> {
     if *subject == Subject::HostName {
-        let name = super::split_port(written.text.as_bytes()).0;
-        return Some(Test::Exact(Text { bytes: name.to_ascii_lowercase().into(), ignore_case: false }));
+        let name = split_port(written.text.as_bytes()).0;
+        return vec![Necessary::Exact(Text { bytes: name.to_ascii_lowercase().into(), ignore_case: false })];
     }
     // A pattern that does not parse is an error, which whoever compiles the condition reports.
-    let shape = shape::parse(written).ok()?.necessary()?;
-    if *subject == Subject::Lines {
-        return crate::route::lines::confined(&shape.expression()?).map(Test::Expression);
+    let Ok(shape) = shape::parse(written) else { return Vec::new() };
+    let necessary = shape.necessary().into_iter();
+    if *subject != Subject::Lines {
+        return necessary.collect();
     }
-    Some(match shape {
-        Shape::Exact(text) => Test::Exact(text),
-        Shape::Prefix(text) => Test::Prefix(text),
-        Shape::Suffix(text) => Test::Suffix(text),
-        other => Test::Expression(other.expression()?),
-    })
+    // All lines are searched together, so the ends of a line are not those of the subject.
+    let of_lines = necessary.filter_map(|necessary| match necessary {
+        Necessary::Exact(text) | Necessary::Prefix(text) | Necessary::Suffix(text) => {
+            Some(Necessary::Contain(text))
+        }
+        Necessary::Contain(text) => Some(Necessary::Contain(text)),
+        Necessary::Expression(hir) => lines::confined(&hir).map(Necessary::Expression),
+    });
+    of_lines.filter(|one| !matches!(one, Necessary::Contain(text) if text.bytes.is_empty())).collect()
 }

@@ -1,8 +1,8 @@
 //! Regular expressions over one subject, scanned together.
 
-use regex_automata::hybrid::dfa;
+use regex_automata::hybrid::dfa::{self, OverlappingState};
 use regex_automata::nfa::thompson;
-use regex_automata::{Input, MatchKind, PatternSet};
+use regex_automata::{Input, MatchError, MatchKind};
 use regex_syntax::hir::Hir;
 
 /// Memory of one automaton's description at most; larger sets of expressions make several automata.
@@ -27,8 +27,10 @@ pub(super) struct Patterns {
 /// Memory for a search.
 pub(super) struct Memory {
     cache: dfa::Cache,
-    found: PatternSet,
 }
+
+/// Matches of one subject, over all expressions: with more, looking further costs more than asking the services.
+const MATCHES_MAX: usize = 256;
 
 impl Patterns {
     /// Automata for all expressions; the numbers of those that are too large for any are the second answer.
@@ -67,21 +69,31 @@ impl Patterns {
     }
 
     pub(super) fn memory(&self) -> Memory {
-        Memory { cache: self.dfa.create_cache(), found: PatternSet::new(self.numbers.len()) }
+        Memory { cache: self.dfa.create_cache() }
     }
 
     /// Tells the number of each expression that matches `subject`; when the automaton gives up, of each that may.
     pub(super) fn each(&self, subject: &[u8], memory: &mut Memory, hit: &mut dyn FnMut(u32)) {
-        memory.found.clear();
-        let searched = self.dfa.try_which_overlapping_matches(
-            &mut memory.cache,
-            &Input::new(subject),
-            &mut memory.found,
-        );
-        match searched {
-            Ok(()) => memory.found.iter().for_each(|pattern| hit(self.numbers[pattern.as_usize()])),
-            Err(_) => self.numbers.iter().for_each(|&number| hit(number)),
+        if self.each_found(subject, memory, hit).is_err() {
+            self.numbers.iter().for_each(|&number| hit(number));
         }
+    }
+
+    fn each_found(
+        &self,
+        subject: &[u8],
+        memory: &mut Memory,
+        hit: &mut dyn FnMut(u32),
+    ) -> Result<(), MatchError> {
+        let (input, mut state) = (Input::new(subject), OverlappingState::start());
+        for _ in 0..MATCHES_MAX {
+            self.dfa.try_search_overlapping_fwd(&mut memory.cache, &input, &mut state)?;
+            match state.get_match() {
+                Some(found) => hit(self.numbers[found.pattern().as_usize()]),
+                None => return Ok(()),
+            }
+        }
+        Err(MatchError::gave_up(0))
     }
 }
 
@@ -104,6 +116,7 @@ mod tests {
             one.each(subject.as_bytes(), &mut one.memory(), &mut |number| numbers.push(number));
         }
         numbers.sort_unstable();
+        numbers.dedup();
         numbers
     }
 
