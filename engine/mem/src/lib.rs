@@ -30,7 +30,8 @@ pub use buf::{Buf, MARGIN, PAGE_BYTES};
 pub use pool::Pool;
 pub use shared::{
     BackendId, Backends, Counter, CounterKind, CounterPage, Counters, Fleet, KEY_BYTES_MAX, Limits,
-    ListenerId, Listeners, Member, Owner, Phase, RESUMPTION_BYTES_MAX, Resumptions, Segment, ServiceId,
-    Services, Sessions, Stats, Status, TICKET_KEYS_MAX, TicketKey, TicketKeys, Tickets,
+    ListenerId, Listeners, Member, Owner, PLACES_MAX, Phase, Placed, Places, RESUMPTION_BYTES_MAX,
+    Resumptions, Segment, ServiceId, Services, Sessions, Share, Stats, Status, TICKET_KEYS_MAX, TicketKey,
+    TicketKeys, Tickets,
 };
 pub use slot::{Key, Slots};

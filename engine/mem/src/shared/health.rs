@@ -91,6 +91,7 @@ impl<'a> Backends<'a> {
         row.failures.store(0, Relaxed);
         row.since.store(0, Relaxed);
         row.weight.store(0, Relaxed);
+        self.segment.places().clear(id);
         for cell in self.cells(id) {
             for field in [&cell.open, &cell.count, &cell.mean, &cell.squares] {
                 field.store(0, Relaxed);
@@ -130,6 +131,30 @@ impl<'a> Backends<'a> {
             row.since.store(now_ms, Relaxed);
         }
         died.is_ok()
+    }
+
+    /// As [`Backends::mark_dead`], of what was connected to in this era: what has died, come back or moved since is left
+    /// alone.
+    pub fn mark_dead_in(&self, id: BackendId, era: u32, now_ms: u64) -> bool {
+        let row = self.row(id);
+        let died = row.state.fetch_update(AcqRel, Relaxed, |state| {
+            (state & DEAD == 0 && state >> 32 == u64::from(era)).then_some((state | DEAD).wrapping_add(ERA))
+        });
+        if died.is_ok() {
+            row.failures.fetch_add(1, Relaxed);
+            row.since.store(now_ms, Relaxed);
+        }
+        died.is_ok()
+    }
+
+    /// It stands for another server from now on: alive, enabled, and nobody's sessions are with it. What is open stays
+    /// counted, since it will be closed.
+    pub(super) fn renew(&self, id: BackendId) {
+        let row = self.row(id);
+        row.failures.store(0, Relaxed);
+        row.since.store(0, Relaxed);
+        // Never fails: the closure always has an answer.
+        let _ = row.state.fetch_update(AcqRel, Relaxed, |state| Some((state & !FLAGS).wrapping_add(ERA)));
     }
 
     /// A probe reached it: takes it for alive. True for whoever was first.

@@ -94,6 +94,22 @@ pub(super) struct BackendRow {
     pub(super) reserved: [AtomicU64; 4],
 }
 
+/// Where a backend is whose address was looked up, or what is known of the name behind it; see `place`.
+#[repr(C, align(64))]
+pub(super) struct PlaceRow {
+    /// Odd while the address is being written.
+    pub(super) turn: AtomicU64,
+    /// The address, its port and kind, and a check over them.
+    pub(super) address: [AtomicU64; 3],
+    /// The weight in the lowest 16 bits, the group in the next.
+    pub(super) share: AtomicU64,
+    /// Of a name: which of its places hold an address.
+    pub(super) occupied: AtomicU64,
+    /// Of a name: until when its last answer holds, milliseconds; 0 before the first.
+    pub(super) expiry: AtomicU64,
+    pub(super) reserved: AtomicU64,
+}
+
 /// What one worker slot knows about one backend. Only that worker writes it, or the supervisor when it is dead.
 #[repr(C)]
 pub(super) struct BackendCell {
@@ -138,6 +154,7 @@ const _: () = assert!(size_of::<Header>() == 192);
 const _: () = assert!(offset_of!(Header, epoch) == 128);
 const _: () = assert!(size_of::<Tag>() == 24);
 const _: () = assert!(size_of::<BackendRow>() == 64);
+const _: () = assert!(size_of::<PlaceRow>() == 64);
 const _: () = assert!(size_of::<BackendCell>() == 32);
 const _: () = assert!(size_of::<ServiceRow>() == 64);
 const _: () = assert!(size_of::<ListenerRow>() == 8);
@@ -154,6 +171,7 @@ const _: () = assert!(size_of::<ResumptionEntry>() == 512);
 pub(super) struct Plan {
     pub(super) tags: [usize; 3],
     pub(super) backends: usize,
+    pub(super) places: usize,
     pub(super) cells: usize,
     pub(super) services: usize,
     pub(super) listeners: usize,
@@ -183,6 +201,7 @@ impl Plan {
         let mut plan = Plan {
             tags: [backends, services, listeners].map(|rows| place(size_of::<Tag>(), rows)),
             backends: place(size_of::<BackendRow>(), backends),
+            places: place(size_of::<PlaceRow>(), backends),
             cells: place(size_of::<BackendCell>(), backends * workers),
             services: place(size_of::<ServiceRow>(), services),
             listeners: place(size_of::<ListenerRow>(), listeners),
@@ -211,6 +230,8 @@ pub(super) const HASH: u64 = {
         offset_of!(Tag, used),
         size_of::<BackendRow>(),
         offset_of!(BackendRow, since),
+        size_of::<PlaceRow>(),
+        offset_of!(PlaceRow, expiry),
         size_of::<BackendCell>(),
         offset_of!(BackendCell, squares),
         size_of::<ServiceRow>(),
@@ -262,6 +283,7 @@ mod tests {
             (plan.tags[1], limits.services as usize * size_of::<Tag>()),
             (plan.tags[2], limits.listeners as usize * size_of::<Tag>()),
             (plan.backends, limits.backends as usize * size_of::<BackendRow>()),
+            (plan.places, limits.backends as usize * size_of::<PlaceRow>()),
             (plan.cells, (limits.backends * limits.workers) as usize * size_of::<BackendCell>()),
             (plan.services, limits.services as usize * size_of::<ServiceRow>()),
             (plan.listeners, limits.listeners as usize * size_of::<ListenerRow>()),

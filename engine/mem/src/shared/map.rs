@@ -9,10 +9,11 @@ use super::counters::{CounterPage, Counters};
 use super::fleet::Fleet;
 use super::health::Backends;
 use super::layout::{
-    BackendCell, BackendRow, HASH, Header, Limits, ListenerRow, MAGIC, MemberRow, Plan, ServiceRow, Tag,
-    VERSION,
+    BackendCell, BackendRow, HASH, Header, Limits, ListenerRow, MAGIC, MemberRow, PlaceRow, Plan, ServiceRow,
+    Tag, VERSION,
 };
 use super::listener::Listeners;
+use super::place::Places;
 use super::resumption::{ENTRIES, ResumptionEntry, Resumptions};
 use super::service::Services;
 use super::session::{SessionBucket, Sessions};
@@ -149,6 +150,13 @@ impl Segment {
         Backends::new(self)
     }
 
+    /// Addresses that were looked up.
+    #[inline]
+    #[must_use]
+    pub fn places(&self) -> Places<'_> {
+        Places::new(self)
+    }
+
     /// Balancer positions and switches of the services.
     #[inline]
     #[must_use]
@@ -202,6 +210,11 @@ impl Segment {
     #[inline]
     pub(super) fn backend_rows(&self) -> &[BackendRow] {
         self.rows(self.plan.backends, self.limits.backends as usize)
+    }
+
+    #[inline]
+    pub(super) fn place_rows(&self) -> &[PlaceRow] {
+        self.rows(self.plan.places, self.limits.backends as usize)
     }
 
     /// The cells of one worker slot, one per backend.

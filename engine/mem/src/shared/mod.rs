@@ -6,6 +6,7 @@
 //! | `layout` | the rows, their sizes, and where each table lies |
 //! | `claim` | which identity has which row, over reloads |
 //! | `health` | backends: alive, disabled, failures, open connections, latency |
+//! | `place` | addresses that were looked up: where backends without an address of their own are |
 //! | `service`, `listener` | balancer positions and switches |
 //! | `session` | the sticky table |
 //! | `ticket`, `resumption` | TLS: ticket keys, and sessions of clients that take no tickets |
@@ -21,6 +22,7 @@ mod health;
 mod layout;
 mod listener;
 mod map;
+mod place;
 mod resumption;
 mod service;
 mod session;
@@ -32,6 +34,7 @@ pub use health::{BackendId, Backends, Stats, Status};
 pub use layout::Limits;
 pub use listener::{ListenerId, Listeners};
 pub use map::Segment;
+pub use place::{PLACES_MAX, Placed, Places, Share};
 pub use resumption::{RESUMPTION_BYTES_MAX, Resumptions};
 pub use service::{ServiceId, Services};
 pub use session::{KEY_BYTES_MAX, Sessions};
