@@ -88,6 +88,13 @@
 //! | an address that is not found is a socket's path | only without `Port`, with a warning | a host name that is misspelt is an error |
 //! | the first address of a name | the first IPv4 address, else the first | the system's order changes with the machine |
 //! | listeners on one address fail to bind | an error when loading | sockets here share addresses, so binding would succeed |
+//! | CNAME chains are refused unless `CNAMEChain` allows them | up to 8 records by default | they are common, and these end |
+//! | a lookup that fails is repeated after `RetryInterval` | sooner while no address is known: after 1 s, 2 s, 4 s | it may have failed by chance, and nobody is served |
+//! | what becomes of a backend whose name is not found any more: not documented | it stays where it was last | name servers fail more often than servers move without a word |
+//! | dynamic backends are as many as there are addresses | at most 32 of a name, which is reported | the table that workers share has a fixed size |
+//! | answers hold for as long as they say | for a second at least, a day at most | some say 0, some 68 years |
+//! | `nameserver` takes an address | also a port, `127.0.0.1:8600` | name servers of a site's services are often no root's processes |
+//! | `Resolve` of an address in digits: not documented | it is the address, with a warning | there is nothing to look up |
 //! | `LineBufferSize` has no upper limit | 16 KiB hold, with a warning | a head lies in one page |
 //! | `Constant` is looked up for each request | when the configuration is loaded; unknown names are errors | nothing is left to fail later |
 //! | `SSLEngine` has no effect with OpenSSL 3 | it works up to OpenSSL 3, also as a section; since 4 there are no engines, and `SSLProvider` does their work | keys may lie in hardware |
@@ -122,6 +129,7 @@ mod lower;
 pub mod model;
 mod parse;
 mod render;
+mod resolv_conf;
 mod source;
 mod suggest;
 mod tree;
@@ -130,6 +138,7 @@ mod upgrade;
 pub use diag::{Diagnostic, Level, Note, Place, Position};
 pub use grammar::{Directive, Group, directives, help_directives};
 pub use lower::built_in_log_format;
+pub use resolv_conf::system_name_servers;
 
 use diag::{Findings, Problem};
 use model::{Ahead, Config, Pattern};

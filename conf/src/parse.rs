@@ -263,8 +263,7 @@ impl Parser<'_> {
                 return self.list(cursor, row, keyword);
             }
             Body::Raw => {
-                self.raw(cursor, row, keyword);
-                return Inner::None;
+                return Inner::Raw(self.raw(cursor, row, keyword));
             }
             Body::Section { .. } | Body::Perhaps(_) | Body::List { .. } | Body::None | Body::Prefix => {
                 return Inner::None;
@@ -302,27 +301,31 @@ impl Parser<'_> {
     }
 
     /// Any text up to a line that says `End`.
-    fn raw(&mut self, cursor: &mut Cursor, row: &Row, keyword: Span) {
-        let start = cursor.peek().span.start;
-        self.skip_raw(cursor, row, keyword);
-        let end = cursor.peek().span.start;
-        cursor.problems.retain(|(span, _)| span.start < start || span.start > end);
+    fn raw(&mut self, cursor: &mut Cursor, row: &Row, keyword: Span) -> Span {
+        let from = cursor.peek().span;
+        let end = self.skip_raw(cursor, row, keyword);
+        let behind = cursor.peek().span.start;
+        cursor.problems.retain(|(span, _)| span.start < from.start || span.start > behind);
+        Span { end: end.max(from.start), ..from }
     }
 
-    fn skip_raw(&mut self, cursor: &mut Cursor, row: &Row, keyword: Span) {
+    /// Skips it; returns where it ends.
+    fn skip_raw(&mut self, cursor: &mut Cursor, row: &Row, keyword: Span) -> u32 {
         loop {
             cursor.skip_line();
             match cursor.peek().kind {
                 Kind::LineEnd => cursor.skip(),
                 Kind::FileEnd => {
+                    let end = cursor.peek().span.start;
                     self.not_closed(cursor, row, keyword);
-                    return;
+                    return end;
                 }
                 _ => {}
             }
             if cursor.peek().text.eq_ignore_ascii_case("End") && cursor.peek().kind == Kind::Word {
+                let end = cursor.peek().span.start;
                 cursor.skip();
-                return;
+                return end;
             }
         }
     }

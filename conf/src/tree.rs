@@ -31,6 +31,8 @@ pub(crate) enum Inner {
     Block(Vec<Statement>),
     /// Strings, one a line.
     List(Vec<(String, Span)>),
+    /// Any text.
+    Raw(Span),
 }
 
 /// An option and its place.
@@ -71,7 +73,7 @@ impl Statement {
     pub(crate) fn block(&self) -> &[Statement] {
         match &self.inner {
             Inner::Block(statements) => statements,
-            Inner::None | Inner::List(_) => &[],
+            Inner::None | Inner::List(_) | Inner::Raw(_) => &[],
         }
     }
 

@@ -7,12 +7,14 @@ use ounce_mem::{Buf, Counter, Key};
 use ounce_sys::errno::{Errno, Kind};
 use ounce_sys::passage;
 use ounce_sys::ring::Ring;
+use ounce_sys::socket::Address;
 use std::io;
+use std::net::SocketAddr;
 
 impl<R: Ring> Worker<'_, R> {
     pub(crate) fn apply(&mut self, effect: Effect) {
         match effect {
-            Effect::Connect { socket, backend } => self.connect(socket, backend),
+            Effect::Connect { socket, backend, address } => self.connect(socket, backend, address),
             Effect::Send { socket, buf } => self.enqueue(socket, buf),
             Effect::Receive { socket } => self.start_receive(socket),
             Effect::Pause { socket } => self.stop_receive(socket),
@@ -28,8 +30,9 @@ impl<R: Ring> Worker<'_, R> {
         }
     }
 
-    fn connect(&mut self, key: Key, backend: u32) {
-        let Some(address) = self.addresses[backend as usize].as_ref() else {
+    fn connect(&mut self, key: Key, backend: u32, address: Option<SocketAddr>) {
+        let address = address.map(Address::Inet);
+        let Some(address) = address.as_ref().or(self.addresses[backend as usize].as_ref()) else {
             return self.enter_house(key, backend);
         };
         match self.ring.socket(address) {

@@ -63,7 +63,8 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) owner: Owner,
     /// By the index of the core's keys.
     pub(crate) sockets: Vec<Option<Socket>>,
-    /// Addresses of the plan's backends in the kernel's form; `None` for those that are no servers.
+    /// Addresses of the plan's backends in the kernel's form; `None` for those that are no servers, or wherever a name
+    /// leads.
     pub(crate) addresses: Vec<Option<Address>>,
     /// What TLS to the plan's backends needs; `None` for plain ones.
     pub(crate) dialers: Vec<Option<Dialer>>,

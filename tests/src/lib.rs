@@ -16,6 +16,7 @@ pub mod answer;
 pub mod barrier;
 pub mod client;
 pub mod crowd;
+pub mod dns;
 pub mod example;
 pub mod hand;
 pub mod link;

@@ -8,7 +8,7 @@ use nix::sys::socket::{Shutdown as Half, shutdown};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +37,7 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Origin {
     port: Arc<Port>,
+    ip: IpAddr,
     shared: Arc<Shared>,
 }
 
@@ -77,7 +78,21 @@ impl Origin {
         port: Arc<Port>,
         behave: impl Fn(&mut Exchange<'_>) -> io::Result<()> + Send + Sync + 'static,
     ) -> Origin {
-        let listener = TcpListener::bind(port.address()).expect("a reserved port");
+        let ip = port.address().ip();
+        Origin::start_at(port, ip, behave)
+    }
+
+    /// An origin on this port of another address of this machine.
+    ///
+    /// # Panics
+    /// When somebody else listens on it.
+    #[must_use]
+    pub fn start_at(
+        port: Arc<Port>,
+        ip: IpAddr,
+        behave: impl Fn(&mut Exchange<'_>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Origin {
+        let listener = TcpListener::bind((ip, port.number())).expect("a reserved port");
         let shared = Arc::new(Shared {
             listener,
             open: Mutex::default(),
@@ -88,7 +103,7 @@ impl Origin {
         });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accept(&accepting));
-        Origin { port, shared }
+        Origin { port, ip, shared }
     }
 
     /// An origin that answers each request with 200, its name in a header and in the body.
@@ -102,6 +117,19 @@ impl Origin {
     pub fn named_on(port: Arc<Port>, name: &str) -> Origin {
         let answer = named_answer(name);
         Origin::start_on(port, move |exchange| {
+            exchange.skip_body()?;
+            exchange.send(&answer)
+        })
+    }
+
+    /// As [`Origin::named`], on this port of another address of this machine, which is its name.
+    ///
+    /// # Panics
+    /// When `ip` is no address, or somebody else listens there.
+    #[must_use]
+    pub fn at(port: Arc<Port>, ip: &str) -> Origin {
+        let answer = named_answer(ip);
+        Origin::start_at(port, ip.parse().expect("an address"), move |exchange| {
             exchange.skip_body()?;
             exchange.send(&answer)
         })
@@ -122,7 +150,7 @@ impl Origin {
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        SocketAddr::new(self.ip, self.port.number())
     }
 
     /// Its port, to put another origin there later.

@@ -30,12 +30,9 @@ pub(super) const ROWS: &[Row] = &[
     row("Family", BACKEND, "which addresses of its name are used (any)")
         .takes(&[one(Kind::Word(&["any", "inet", "inet6", "unix"]), "family")]),
     row("RetryInterval", BACKEND, "delay after a failed lookup (600 s)")
-        .takes(&[one(Kind::Time { min: 1 }, "delay")])
-        .later(),
+        .takes(&[one(Kind::Time { min: 1 }, "delay")]),
     row("OverrideTTL", BACKEND, "how long an answer of the DNS holds")
-        .takes(&[one(Kind::Time { min: 1 }, "time")])
-        .later(),
+        .takes(&[one(Kind::Time { min: 1 }, "time")]),
     row("IgnoreSRVWeight", BACKEND, "give all records of Resolve srv the same weight (no)")
-        .takes(&[one(Kind::Flag, "value")])
-        .later(),
+        .takes(&[one(Kind::Flag, "value")]),
 ];

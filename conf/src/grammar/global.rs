@@ -116,18 +116,19 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "value or file")])
         .switches(&[Switch::Trim, Switch::File, Switch::FileWatch])
         .repeat(Repeat::Many),
-    row("Resolver", GLOBAL, "how names of dynamic backends are looked up").section(Scope::Resolver).later(),
-    row("ConfigFile", &[Scope::Resolver], "a file in the form of resolv.conf")
-        .takes(&[one(Kind::File, "file")])
-        .later(),
-    row("ConfigText", &[Scope::Resolver], "text in the form of resolv.conf").body(Body::Raw).later(),
-    row("Debug", &[Scope::Resolver], "log lookups").takes(&[one(Kind::Flag, "value")]).later(),
-    row("CNAMEChain", &[Scope::Resolver], "longest chain of CNAME records")
-        .takes(&[one(Kind::Number { min: 0, max: 255 }, "count")])
-        .later(),
+    row("Resolver", GLOBAL, "how names of dynamic backends are looked up")
+        .section(Scope::Resolver)
+        .repeat(Repeat::Once),
+    row("ConfigFile", &[Scope::Resolver], "a file in the form of resolv.conf (/etc/resolv.conf)")
+        .takes(&[one(Kind::File, "file")]),
+    row("ConfigText", &[Scope::Resolver], "text in the form of resolv.conf")
+        .body(Body::Raw)
+        .repeat(Repeat::Last),
+    row("Debug", &[Scope::Resolver], "log lookups (no)").takes(&[one(Kind::Flag, "value")]),
+    row("CNAMEChain", &[Scope::Resolver], "most CNAME records between a name and its addresses (8)")
+        .takes(&[one(Kind::Number { min: 0, max: 255 }, "count")]),
     row("RetryInterval", &[Scope::Resolver], "delay after a failed lookup (600 s)")
-        .takes(&[one(Kind::Time { min: 1 }, "delay")])
-        .later(),
+        .takes(&[one(Kind::Time { min: 1 }, "delay")]),
     row("WatcherTTL", GLOBAL, "how often watched files are looked at where the kernel does not tell (60 s)")
         .takes(&[one(Kind::Time { min: 1 }, "interval")]),
     row("Lua", GLOBAL, "Lua sources").section(Scope::Lua).repeat(Repeat::Many).later(),

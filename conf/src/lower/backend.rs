@@ -1,6 +1,7 @@
 //! Backends: servers, redirects, errors; named ones and their uses.
 
 use super::address::Family;
+use super::resolver::Lookup;
 use super::{Lowering, Seat};
 use crate::diag::Problem;
 use crate::model::{Address, Backend, BackendKind, Config, Server};
@@ -158,7 +159,7 @@ impl Lowering<'_> {
 
     /// A server; none when it has no usable address, which is reported.
     fn server(&mut self, statement: &Statement, limits: Limits) -> Option<Backend> {
-        let (mut priority, mut disabled, mut family) = (PRIORITY, false, Family::Any);
+        let (mut priority, mut disabled, mut lookup) = (PRIORITY, false, Lookup::default());
         let (mut address, mut port, mut ha_port) = (None, None, None);
         let Limits { mut timeout, mut ws_timeout, mut connect_timeout } = limits;
         let block = statement.block();
@@ -174,9 +175,7 @@ impl Lowering<'_> {
                 "WSTimeOut" => ws_timeout = inner.time(),
                 "ConnTO" => connect_timeout = inner.time(),
                 "Disabled" => disabled = inner.flag(),
-                "Resolve" => self.resolve(inner),
-                "Family" => family = family_of(inner),
-                _ => {}
+                _ => _ = lookup.take(inner),
             }
         }
         let Some(address) = address else {
@@ -187,7 +186,17 @@ impl Lowering<'_> {
             }
             return None;
         };
-        let address = self.server_address(address, port, family, if tls.is_some() { 443 } else { 80 })?;
+        let default_port = if tls.is_some() { 443 } else { 80 };
+        let number = match port {
+            Some(port) => self.port(port)?,
+            None => default_port,
+        };
+        let found = self.findings.errors();
+        let address = match self.dynamic_address(address, number, &lookup) {
+            Some(address) => address,
+            None if self.findings.errors() > found => return None,
+            None => self.server_address(address, port, number, lookup.family())?,
+        };
         let ha_port = ha_port.and_then(|ha_port| self.ha_port(ha_port, &address));
         let server = Server { address, timeout, ws_timeout, connect_timeout, tls, server_name, ha_port };
         let label = statement.text(0).map(str::to_owned);
@@ -199,14 +208,10 @@ impl Lowering<'_> {
         &mut self,
         address: &Statement,
         port: Option<&Statement>,
+        number: u16,
         family: Family,
-        default_port: u16,
     ) -> Option<Address> {
         let (text, place) = (address.text(0)?, address.place(0));
-        let number = match port {
-            Some(port) => self.port(port)?,
-            None => default_port,
-        };
         let path = text.contains('/') || family == Family::Unix;
         if !path {
             match (self.look_up(text, number, family), port) {
@@ -239,6 +244,12 @@ impl Lowering<'_> {
                 self.findings.push(problem.expected("HAport with an address and a port"));
                 None
             }
+            (None, Address::Name(_)) => {
+                let problem =
+                    Problem::error(statement.keyword, "a name that is looked up has no one address");
+                self.findings.push(problem.expected("HAport with an address and a port"));
+                None
+            }
             (Some(name), _) => match self.look_up(name, port, Family::Any) {
                 Ok(address) => Some(address),
                 Err(reason) => {
@@ -246,14 +257,6 @@ impl Lowering<'_> {
                     None
                 }
             },
-        }
-    }
-
-    fn resolve(&mut self, statement: &Statement) {
-        const MODES: [&str; 4] = ["immediate", "first", "all", "srv"];
-        match statement.word(0).and_then(|index| MODES.get(index)) {
-            Some(&"immediate") | None => {}
-            Some(mode) => self.error(statement.place(0), format!("Resolve {mode} is not supported yet")),
         }
     }
 
@@ -315,15 +318,6 @@ impl Lowering<'_> {
             disabled: false,
             locus: self.locus(statement),
         })
-    }
-}
-
-fn family_of(statement: &Statement) -> Family {
-    match statement.word(0) {
-        Some(1) => Family::Inet,
-        Some(2) => Family::Inet6,
-        Some(3) => Family::Unix,
-        _ => Family::Any,
     }
 }
 

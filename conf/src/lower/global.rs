@@ -146,6 +146,7 @@ impl Lowering<'_> {
             "LogServer" => global.log_server = self.log_server(statement),
             "TicketLifetime" => global.ticket_lifetime = self.ticket_lifetime(statement),
             "TicketKeyFile" => self.ticket_key(statement, &mut global.ticket_keys),
+            "Resolver" => self.resolver(statement, &mut global.resolver),
             // What is left has no effect, and was warned of where it stands.
             _ => {}
         }

@@ -22,6 +22,7 @@ mod names;
 mod originator;
 mod page;
 mod pattern;
+mod resolver;
 mod rewrite;
 mod service;
 mod session;

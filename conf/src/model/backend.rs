@@ -1,6 +1,6 @@
 //! What answers a request.
 
-use super::ServerTls;
+use super::{DynamicName, ServerTls};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,13 +82,15 @@ pub struct Server {
     pub ha_port: Option<SocketAddr>,
 }
 
-/// The address of a server, resolved.
+/// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// An IP address and port.
     Inet(SocketAddr),
     /// A UNIX stream socket.
     Unix(PathBuf),
+    /// Wherever name servers say, while it runs.
+    Name(Box<DynamicName>),
 }
 
 /// A page, read when the configuration is loaded.

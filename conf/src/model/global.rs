@@ -1,6 +1,8 @@
 //! Settings of the whole process.
 
-use super::{Card, Feed, Listener, LogFile, LogFormat, LogServer, NamedCondition, Networks, Service};
+use super::{
+    Card, Feed, Listener, LogFile, LogFormat, LogServer, NamedCondition, Networks, Resolver, Service,
+};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -72,6 +74,8 @@ pub struct Global {
     pub originator: Originator,
     /// `SSLEngine` and `SSLProvider`, in file order.
     pub cards: Vec<Card>,
+    /// How the names of dynamic backends are looked up.
+    pub resolver: Resolver,
 }
 
 /// A key that TLS session tickets are sealed with: 48 or 80 bytes.
@@ -114,6 +118,7 @@ impl Default for Global {
             combine_headers: Vec::new(),
             originator: Originator::default(),
             cards: Vec::new(),
+            resolver: Resolver::default(),
         }
     }
 }

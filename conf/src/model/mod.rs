@@ -6,6 +6,7 @@ mod ahead;
 mod backend;
 mod card;
 mod condition;
+mod dynamic;
 mod feed;
 mod global;
 mod listener;
@@ -19,6 +20,7 @@ pub use ahead::{Ahead, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, HouseWork, Server};
 pub use card::{Card, CardKind, CardMode, Key};
 pub use condition::{Condition, Flavour, Kind, NamedCondition, Networks, Pattern};
+pub use dynamic::{DynamicName, Families, NameServers, ResolveMode, Resolver};
 pub use feed::{Feed, FeedKind, FeedName};
 pub use global::{
     Balancer, Config, Control, Global, HeaderOption, IoEngine, LogTarget, Originator, TicketKey,

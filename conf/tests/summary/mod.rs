@@ -5,9 +5,9 @@ mod rules;
 
 use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
-    Address, Ahead, Backend, BackendKind, Balancer, Condition, Config, ErrorPage, Flavour, Global,
-    HeaderRule, HouseWork, Kind, Listener, LogLine, LogPiece, Networks, Originator, Pattern, Protocol,
-    RewriteLocation, Server, Service,
+    Address, Ahead, Backend, BackendKind, Balancer, Condition, Config, DynamicName, ErrorPage, Families,
+    Flavour, Global, HeaderRule, HouseWork, Kind, Listener, LogLine, LogPiece, Networks, Originator, Pattern,
+    Protocol, RewriteLocation, Server, Service,
 };
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
@@ -69,6 +69,11 @@ fn global(global: &Global) -> String {
     add(&mut out, "anonymise", &global.anonymise, &none.anonymise);
     add(&mut out, "combine_headers", &global.combine_headers, &none.combine_headers);
     originator(&mut out, &global.originator);
+    let (resolver, default) = (&global.resolver, &none.resolver);
+    add(&mut out, "name_servers", &resolver.servers, &default.servers);
+    add(&mut out, "debug", &resolver.debug, &default.debug);
+    add(&mut out, "cname_chain", &resolver.cname_chain, &default.cname_chain);
+    add(&mut out, "retry", &resolver.retry, &default.retry);
     let mut out = if out.is_empty() { out } else { format!("global{out}\n") };
     for card in &global.cards {
         let _ = writeln!(out, "card {card:?}");
@@ -211,6 +216,7 @@ fn server(server: &Server) -> String {
     let mut out = match &server.address {
         Address::Inet(address) => format!("server {address}"),
         Address::Unix(path) => format!("server {path:?}"),
+        Address::Name(name) => dynamic(name),
     };
     add(&mut out, "timeout", &server.timeout, &Duration::from_secs(15));
     add(&mut out, "connect", &server.connect_timeout, &Duration::from_secs(15));
@@ -218,6 +224,15 @@ fn server(server: &Server) -> String {
     add(&mut out, "server_name", &server.server_name, &None);
     add(&mut out, "ha_port", &server.ha_port, &None);
     add(&mut out, "tls", &server.tls, &None);
+    out
+}
+
+fn dynamic(name: &DynamicName) -> String {
+    let mut out = format!("{:?} {}:{}", name.mode, name.host, name.port).to_lowercase();
+    add(&mut out, "family", &name.family, &Families::Any);
+    add(&mut out, "retry", &name.retry, &None);
+    add(&mut out, "ttl", &name.override_ttl, &None);
+    add(&mut out, "ignore_weight", &name.ignore_weight, &false);
     out
 }
 

@@ -7,6 +7,9 @@
 use serde_json::Value;
 use std::fmt::Write;
 
+/// `weight` of an emergency backend; lower numbers are groups of their own.
+const EMERGENCY: u64 = 65535;
+
 /// Writes an answer's object. A bare `true`, the answer of a switch, is an empty text.
 #[must_use]
 pub fn render(answer: &Value) -> String {
@@ -122,8 +125,11 @@ fn service(service: &Value, indent: usize, text: &mut String) {
 
 fn backend(backend: &Value, text: &mut String) {
     let kind = word(&backend["type"]);
-    let weight =
-        if backend["weight"].as_u64().is_some_and(|weight| weight > 0) { " (emergency)" } else { "" };
+    let weight = match backend["weight"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(EMERGENCY) => " (emergency)".to_owned(),
+        Some(group) => format!(" (group {group})"),
+    };
     line(text, format_args!("{kind}{weight} "));
     match kind.as_str() {
         "backend" => line(
@@ -134,6 +140,15 @@ fn backend(backend: &Value, text: &mut String) {
                 word(&backend["address"]),
                 word(&backend["priority"]),
                 if is(&backend["alive"]) { "alive" } else { "dead" }
+            ),
+        ),
+        "matrix" if backend["hostname"].is_string() => line(
+            text,
+            format_args!(
+                "{} {} until {} ",
+                word(&backend["hostname"]),
+                word(&backend["resolve_mode"]),
+                if backend["expire"].is_null() { "it is found".to_owned() } else { word(&backend["expire"]) },
             ),
         ),
         "redirect" => line(text, format_args!("{} {} ", word(&backend["code"]), word(&backend["url"]))),

@@ -1,6 +1,7 @@
 //! What to do about it: the only way anything leaves the core.
 
 use ounce_mem::{Buf, Key};
+use std::net::SocketAddr;
 
 /// One thing the engine must do. Effects on one socket are carried out in order.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub enum Effect {
         socket: Key,
         /// Index in [`crate::Plan::backends`]; always a server.
         backend: u32,
+        /// Where it is now, if the plan does not say.
+        address: Option<SocketAddr>,
     },
     /// Send all of these bytes, after those given before. Each part that the kernel took is reported.
     Send {

@@ -16,6 +16,7 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// TLS to one backend. Without `VerifyPeer` its certificate is not verified, as in Pound: backends stand in networks of
 /// their owner's, mostly with certificates that nobody signed.
+#[derive(Clone)]
 pub(crate) struct Dialer {
     context: SslContext,
     server_name: Option<String>,

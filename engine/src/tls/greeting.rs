@@ -2,12 +2,12 @@
 
 use super::client::Dialer;
 use openssl::ssl::{ErrorCode, SslStream};
-use ounce_core::{Plan, route};
+use ounce_core::Plan;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 /// What handshakes with one backend need.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Greeter {
     dialer: Dialer,
 }
@@ -19,13 +19,10 @@ impl Greeter {
     /// # Errors
     /// What is wrong, with the file it is about.
     pub fn build(plan: &Plan) -> Result<Vec<Option<Greeter>>, String> {
-        let greeter = |kind: &route::BackendKind| match kind {
-            route::BackendKind::Server { tls: Some(tls), server_name, .. } if tls.verify.is_some() => {
-                Dialer::build(tls, server_name.as_deref()).map(|dialer| Some(Greeter { dialer }))
-            }
-            _ => Ok(None),
-        };
-        plan.backends.iter().map(|backend| greeter(&backend.kind)).collect()
+        super::of_backends(plan, |tls, name| match tls.verify {
+            Some(_) => Dialer::build(tls, name).map(|dialer| Some(Greeter { dialer })),
+            None => Ok(None),
+        })
     }
 
     /// A handshake; `None` if OpenSSL has no memory for it.

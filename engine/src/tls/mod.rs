@@ -27,7 +27,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslMethod, SslVersion};
 use openssl::x509::store::X509Lookup;
 use openssl::x509::verify::X509VerifyFlags;
-use ounce_conf::model::{BackendKind, Card, Ciphers, Config, ListenerTls, TlsVersion};
+use ounce_conf::model::{BackendKind, Card, Ciphers, Config, ListenerTls, ServerTls, TlsVersion};
 use ounce_core::{Plan, route};
 use std::fmt::Display;
 use std::path::Path;
@@ -55,15 +55,9 @@ impl Tls {
         let proofs = Proof::all(listeners, all, &cards)?;
         let listener = |tls: &ListenerTls| Certificates::with_keys(tls, Some(resume), Keys::Held(&cards));
         let certificates = plan.listeners.iter().map(|of| of.tls.as_ref().map(listener).transpose());
-        let dialers = plan.backends.iter().map(|backend| match &backend.kind {
-            route::BackendKind::Server { tls: Some(tls), server_name, .. } => {
-                Dialer::build(tls, server_name.as_deref()).map(Some)
-            }
-            _ => Ok(None),
-        });
         Ok(Tls {
             certificates: certificates.collect::<Result<_, _>>()?,
-            dialers: dialers.collect::<Result<_, _>>()?,
+            dialers: of_backends(plan, |tls, name| Dialer::build(tls, name).map(Some))?,
             proofs,
         })
     }
@@ -75,6 +69,25 @@ impl Tls {
     pub fn prove(&mut self) -> Result<(), String> {
         self.proofs.drain(..).try_for_each(|proof| card::below(&proof))
     }
+}
+
+/// What `build` makes of the TLS of each backend. All places of a name have the same, since authorities take memory.
+fn of_backends<T: Clone>(
+    plan: &Plan,
+    build: impl Fn(&ServerTls, Option<&str>) -> Result<Option<T>, String>,
+) -> Result<Vec<Option<T>>, String> {
+    let mut made: Vec<Option<T>> = Vec::with_capacity(plan.backends.len());
+    for backend in &plan.backends {
+        let same = backend.place.filter(|place| place.number > 0).and(made.last().cloned());
+        made.push(match (&backend.kind, same) {
+            (_, Some(same)) => same,
+            (route::BackendKind::Server { tls: Some(tls), server_name, .. }, None) => {
+                build(tls, server_name.as_deref())?
+            }
+            _ => None,
+        });
+    }
+    Ok(made)
 }
 
 /// Builds all that a configuration needs for TLS, as its workers will, for what is wrong with it; but no card is loaded

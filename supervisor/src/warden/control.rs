@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ounce_core::observe::level;
+use ounce_core::route::plan::BackendKind;
 use ounce_ctl::api::{LogChange, Name, Object, Refusal, Request, ServicePath};
 use ounce_ctl::render::json::render;
 use ounce_mem::{BackendId, ListenerId, ServiceId};
@@ -134,7 +135,7 @@ impl Control {
         match request {
             Request::Metrics => Answer::Text(metrics::render(&view)),
             Request::Core => Answer::Object(view.core()),
-            Request::Show(object) => match self.objects.find(&self.of.plan, object) {
+            Request::Show(object) => match self.objects.find(&self.of.plan, &self.of.segment, object) {
                 Some(found) => Answer::Object(view.object(found)),
                 None => Answer::Refused(Refusal::NotFound),
             },
@@ -167,7 +168,7 @@ impl Control {
 
     fn switch(&self, object: &Object, enable: bool) -> Result<(), Refusal> {
         let (plan, segment) = (&self.of.plan, &self.of.segment);
-        match self.objects.find(plan, object).ok_or(Refusal::NotFound)? {
+        match self.objects.find(plan, segment, object).ok_or(Refusal::NotFound)? {
             found if self.objects.controls(plan, found) => return Err(Refusal::BadParameter),
             Found::Listener(listener) => {
                 segment.listeners().set_disabled(ListenerId(plan.listeners[listener].row), !enable);
@@ -191,7 +192,7 @@ impl Control {
         let plan = &self.of.plan;
         let listener = match of {
             None => None,
-            Some(name) => match self.objects.find(plan, &Object::Listener(name.clone())) {
+            Some(name) => match self.objects.find(plan, &self.of.segment, &Object::Listener(name.clone())) {
                 Some(Found::Listener(listener)) => Some(&plan.listeners[listener]),
                 // The control socket writes none.
                 Some(_) => return Err(Refusal::BadParameter),
@@ -220,10 +221,14 @@ impl Control {
     ) -> Result<Answer, Refusal> {
         let (found, row, ttl_ms) = self.sticky(path)?;
         let Some(Found::Backend(backend)) =
-            self.objects.find(&self.of.plan, &Object::Backend(path.clone(), backend))
+            self.objects.find(&self.of.plan, &self.of.segment, &Object::Backend(path.clone(), backend))
         else {
             return Err(Refusal::NotFound);
         };
+        if matches!(self.of.plan.backend(backend).kind, BackendKind::Name(_)) {
+            // Sessions are with one of its servers.
+            return Err(Refusal::BadParameter);
+        }
         let backend = BackendId(self.of.plan.backend(backend).row);
         let sessions = self.of.segment.sessions();
         if sessions.replace(row, key, backend, view.at.mono_ms, ttl_ms, self.of.owner) {

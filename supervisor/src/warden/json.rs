@@ -1,9 +1,9 @@
 //! The state of the proxy as the control API shows it: objects of Pound's shape, each with its `kind`.
 
 use super::calendar::api_time;
-use super::objects::{Door, Found, Objects};
+use super::objects::{Door, Found, Objects, shown};
 use crate::inheritance::Inheritance;
-use ounce_conf::model::{HouseWork, Protocol, SessionKind};
+use ounce_conf::model::{DynamicName, Families, HouseWork, Protocol, ResolveMode, SessionKind};
 use ounce_core::observe::level;
 use ounce_core::route::plan::{BackendIx, BackendKind, BackendPlan, ListenerPlan, ServiceIx, ServicePlan};
 use ounce_ctl::api::Name;
@@ -217,19 +217,22 @@ impl View<'_> {
             "name": label(&service.name),
             "enabled": self.service_enabled(service),
             "session_type": session_type,
-            "sessions": self.sessions(service),
-            "backends": service.all_backends().map(|backend| self.backend(backend)).collect::<Vec<Value>>(),
+            "sessions": self.sessions(ix),
+            "backends": self.backends(ix),
         })
     }
 
     /// The sessions of a service that have not expired, the next to expire first; null if it has none at all.
-    fn sessions(&self, service: &ServicePlan) -> Value {
+    fn sessions(&self, ix: ServiceIx) -> Value {
+        let (plan, segment) = (&self.of.plan, &self.of.segment);
+        let service = plan.service(ix);
         if service.session.is_none() {
             return Value::Null;
         }
+        let shown = shown(plan, segment, ix);
         let mut found: Vec<(u64, String, usize)> = Vec::new();
-        self.of.segment.sessions().for_each(ServiceId(service.row), |key, backend, expiry_ms| {
-            let position = service.all_backends().position(|ix| self.of.plan.backend(ix).row == backend.0);
+        segment.sessions().for_each(ServiceId(service.row), |key, backend, expiry_ms| {
+            let position = shown.iter().position(|&ix| plan.backend(ix).row == backend.0);
             // A backend that a reload has removed has no number any more.
             if let (Some(position), true) = (position, expiry_ms > self.at.mono_ms) {
                 found.push((expiry_ms, String::from_utf8_lossy(key).into_owned(), position));
@@ -243,11 +246,66 @@ impl View<'_> {
         found.into_iter().map(entry).collect()
     }
 
-    /// Whether a backend is alive and whether it is enabled. What is not a server never dies.
+    /// Whether a backend is alive and whether it is enabled. What is not a server never dies; a name is alive while it
+    /// leads somewhere. A server is switched off with its name.
     pub(super) fn backend_state(&self, backend: &BackendPlan) -> (bool, bool) {
+        let disabled = |row: u32| self.of.segment.backends().status(BackendId(row)).disabled;
         let status = self.of.segment.backends().status(BackendId(backend.row));
-        let server = matches!(backend.kind, BackendKind::Server { .. });
-        (status.alive || !server, !status.disabled)
+        let alive = match backend.kind {
+            BackendKind::Server { .. } => status.alive,
+            BackendKind::Name(_) => self.of.segment.places().occupied(BackendId(backend.row)) != 0,
+            _ => true,
+        };
+        let of_name = backend.place.is_some_and(|place| disabled(self.of.plan.backend(place.name).row));
+        (alive, !(status.disabled || of_name))
+    }
+
+    /// The backends of a service, each with its number.
+    fn backends(&self, service: ServiceIx) -> Vec<Value> {
+        let shown = shown(&self.of.plan, &self.of.segment, service);
+        let mut objects: Vec<Value> = shown.iter().map(|&ix| self.backend(ix)).collect();
+        for (object, &ix) in objects.iter_mut().zip(&shown) {
+            let name = self.of.plan.backend(ix).place.map(|place| place.name);
+            if let Some(parent) = name.and_then(|name| shown.iter().position(|&ix| ix == name)) {
+                object["parent"] = parent.into();
+            }
+        }
+        objects
+    }
+
+    /// What is said of a name.
+    fn name(&self, name: &DynamicName, row: u32, object: &mut Value) {
+        object["type"] = "matrix".into();
+        object["hostname"] = name.host.as_str().into();
+        object["resolve_mode"] = match name.mode {
+            ResolveMode::First => "first",
+            ResolveMode::All => "all",
+            ResolveMode::Srv => "srv",
+        }
+        .into();
+        object["family"] = match name.family {
+            Families::Any => "any",
+            Families::Inet => "inet",
+            Families::Inet6 => "inet6",
+        }
+        .into();
+        let expiry = self.of.segment.places().expiry(BackendId(row));
+        object["expire"] = expiry.map(|expiry_ms| self.at.local(expiry_ms)).into();
+    }
+
+    /// What is said of a place besides.
+    fn place(&self, id: BackendId, emergency: bool, object: &mut Value) {
+        let places = self.of.segment.places();
+        if let Some(placed) = places.at(id) {
+            object["address"] = placed.address.to_string().into();
+        }
+        let share = places.share(id);
+        if share.weight != 0 {
+            object["priority"] = share.weight.into();
+        }
+        if !emergency {
+            object["weight"] = share.group.into();
+        }
     }
 
     fn backend(&self, ix: BackendIx) -> Value {
@@ -263,9 +321,13 @@ impl View<'_> {
             "weight": if emergency { EMERGENCY_WEIGHT } else { 0 },
         });
         match &backend.kind {
+            BackendKind::Name(name) => self.name(&name.name, backend.row, &mut object),
             BackendKind::Server { timeout_ms, connect_ms, ws_ms, .. } => {
                 object["type"] = "backend".into();
                 object["address"] = backend.name.as_str().into();
+                if backend.place.is_some() {
+                    self.place(BackendId(backend.row), emergency, &mut object);
+                }
                 object["protocol"] = "http".into();
                 object["io_to"] = (timeout_ms / 1000).into();
                 object["conn_to"] = (connect_ms / 1000).into();

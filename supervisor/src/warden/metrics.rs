@@ -4,8 +4,8 @@
 //! whose samples would need a label of the family's own name; they are gauges here, which strict readers accept.
 
 use super::json::{View, listener_address, protocol, whole};
-use super::objects::Door;
-use ounce_core::route::plan::ServiceIx;
+use super::objects::{Door, shown};
+use ounce_core::route::plan::{BackendKind, ServiceIx};
 use ounce_mem::{BackendId, Counter, CounterKind, Stats};
 use std::fmt::{self, Write};
 
@@ -181,9 +181,12 @@ fn backends<'a>(
     view: &'a View<'_>,
     service: ServiceIx,
 ) -> impl Iterator<Item = (usize, BackendId, (bool, bool))> + use<'a> {
-    view.of.plan.service(service).all_backends().enumerate().map(|(number, ix)| {
+    let shown = shown(&view.of.plan, &view.of.segment, service);
+    shown.into_iter().enumerate().filter_map(|(number, ix)| {
         let backend = view.of.plan.backend(ix);
-        (number, BackendId(backend.row), view.backend_state(backend))
+        // A name is no server: its places are.
+        let server = !matches!(backend.kind, BackendKind::Name(_));
+        server.then(|| (number, BackendId(backend.row), view.backend_state(backend)))
     })
 }
 

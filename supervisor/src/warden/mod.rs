@@ -1,7 +1,7 @@
 //! The warden: an unprivileged process beside the workers, for all that is not traffic.
 //!
-//! It probes dead backends ([`probe`]), writes the log ([`logsink`]), answers the control socket ([`control`]) and what
-//! the program itself answers in the place of backends ([`house`]). It
+//! It probes dead backends ([`probe`]), looks up the names of others ([`resolve`]), writes the log ([`logsink`]), answers
+//! the control socket ([`control`]) and what the program itself answers in the place of backends ([`house`]). It
 //! holds nothing that is not in the segment, the configuration or a socket that the supervisor keeps, so it may be
 //! killed at any instruction: its successor goes on where it was, and workers notice nothing.
 //!
@@ -14,11 +14,14 @@ mod json;
 mod link;
 mod logfile;
 mod logsink;
+mod lookup;
 mod lost;
 mod metrics;
 mod objects;
 mod probe;
 mod rescale;
+mod resolve;
+mod seats;
 mod stream;
 pub(crate) mod syslog;
 #[cfg(test)]
@@ -93,9 +96,14 @@ async fn work(of: Arc<Inheritance>, directories: Directories) -> Result<(), Stri
     }
     tasks.push(tokio::spawn(probe::run(Arc::clone(&of), Arc::clone(&sink))));
     tasks.push(tokio::spawn(rescale::run(Arc::clone(&of))));
+    let (names, mut looked_up) = resolve::start(&of, &sink);
+    tasks.extend(names);
     // The first beat comes before READY, so that whoever watches it has something to watch.
     of.segment.fleet().beat(of.owner, ounce_sys::clock::monotonic_ms());
     tokio::spawn(beat(Arc::clone(&of)));
+    // Nothing is ever sent: it closes when all names were looked up. A generation that served before this would answer
+    // 503 where the one before it has answers.
+    let _ = tokio::time::timeout(resolve::FIRST_MAX, looked_up.recv()).await;
     orders.send(b"R").await.map_err(|error| format!("orders socket: {error}"))?;
     let last = obey(&orders, |order| match order {
         b'S' | b'D' => true,

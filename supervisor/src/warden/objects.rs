@@ -7,6 +7,7 @@ use ounce_conf::model::{Config, HouseWork};
 use ounce_core::Plan;
 use ounce_core::route::plan::{BackendIx, BackendKind, ServiceIx};
 use ounce_ctl::api::{Name, Object, Place, ServicePath};
+use ounce_mem::Segment;
 use std::path::{Path, PathBuf};
 
 /// A listener, as it stands in the file.
@@ -80,15 +81,14 @@ impl Objects {
     }
 
     /// What `object` names, if it is there.
-    pub(super) fn find(&self, plan: &Plan, object: &Object) -> Option<Found<'_>> {
+    pub(super) fn find(&self, plan: &Plan, segment: &Segment, object: &Object) -> Option<Found<'_>> {
         match object {
             Object::Everything => Some(Found::Everything),
             Object::Listener(name) => Some(self.door(plan, name)?.into()),
             Object::Service(path) => self.service(plan, path),
             Object::Backend(path, backend) => match self.service(plan, path)? {
                 Found::Service(service) => {
-                    let backend = plan.service(service).all_backends().nth(*backend)?;
-                    Some(Found::Backend(backend))
+                    Some(Found::Backend(*shown(plan, segment, service).get(*backend)?))
                 }
                 _ if *backend == 0 => Some(Found::ControlBackend),
                 _ => None,
@@ -138,6 +138,14 @@ impl Objects {
             }),
         }
     }
+}
+
+/// The backends of a service as they are numbered: those of the file in its order, then the places of names that have an
+/// address, so that what is looked up moves no other number.
+pub(super) fn shown(plan: &Plan, segment: &Segment, service: ServiceIx) -> Vec<BackendIx> {
+    let all = || plan.service(service).all_backends();
+    let of_file = all().filter(|&ix| plan.backend(ix).place.is_none());
+    of_file.chain(all().flat_map(|ix| plan.occupied(ix, segment))).collect()
 }
 
 impl<'a> From<&'a Door> for Found<'a> {

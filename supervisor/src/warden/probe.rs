@@ -8,7 +8,8 @@
 use super::logsink::Sink;
 use crate::inheritance::Inheritance;
 use ounce_conf::model::Address;
-use ounce_core::route::plan::BackendKind;
+use ounce_core::Plan;
+use ounce_core::route::plan::{BackendKind, BackendPlan, PlacePlan};
 use ounce_engine::tls::{Greeter, Progress};
 use ounce_mem::{BackendId, Segment};
 use std::io;
@@ -30,6 +31,8 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_mi
 #[derive(Debug, Clone)]
 struct Target {
     row: BackendId,
+    /// Its name in the plan, if it is a place of one.
+    place: Option<PlacePlan>,
     address: Place,
     /// `HAport`.
     ha_port: Option<SocketAddr>,
@@ -46,6 +49,8 @@ struct Target {
 enum Place {
     Inet(SocketAddr),
     Unix(PathBuf),
+    /// Where the segment says, at the time of the probe.
+    Looked,
 }
 
 /// What is known of a target between two looks.
@@ -57,37 +62,58 @@ struct Watch {
     probing: bool,
 }
 
+/// A probe that is over.
+struct Probe {
+    /// Of which target.
+    index: usize,
+    /// The era of a place, when the probe began.
+    era: Option<u32>,
+    verdict: Verdict,
+    /// For people.
+    name: String,
+}
+
 /// Probes for ever.
 pub(super) async fn run(of: Arc<Inheritance>, sink: Arc<Sink>) {
     let targets = targets(&of);
     let alive_ms = of.plan.alive_ms.max(1);
     let mut watches = vec![Watch::default(); targets.len()];
-    let mut probes: JoinSet<(usize, Verdict)> = JoinSet::new();
+    let mut probes: JoinSet<Probe> = JoinSet::new();
     let mut look = tokio::time::interval(Duration::from_millis(alive_ms / 8).clamp(LOOK.0, LOOK.1));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = look.tick() => {
                 for (index, (target, watch)) in targets.iter().zip(&mut watches).enumerate() {
-                    if is_due(&of.segment, target, watch, alive_ms) && probes.len() < PROBES_MAX {
+                    if is_due(&of.segment, target, watch, alive_ms)
+                        && probes.len() < PROBES_MAX
+                        && let Some((target, era)) = target.now(&of)
+                    {
                         watch.probing = true;
-                        let (target, of) = (target.clone(), Arc::clone(&of));
+                        let of = Arc::clone(&of);
                         let alive = of.segment.backends().status(target.row).alive;
-                        probes.spawn(async move { (index, target.verdict(alive, &of.greeters).await) });
+                        probes.spawn(async move {
+                            let verdict = target.verdict(alive, &of.greeters).await;
+                            Probe { index, era, verdict, name: target.name }
+                        });
                     }
                 }
             }
-            Some(Ok((index, verdict))) = probes.join_next() => {
+            Some(Ok(Probe { index, era, verdict, name })) = probes.join_next() => {
                 let now_ms = ounce_sys::clock::monotonic_ms();
                 watches[index] = Watch { due_ms: Some(now_ms.saturating_add(alive_ms)), probing: false };
                 let (target, backends) = (&targets[index], of.segment.backends());
+                // What has moved meanwhile is not where the probe was.
+                if era.is_some() && of.segment.places().at(target.row).map(|placed| placed.era) != era {
+                    continue;
+                }
                 if verdict.lives && backends.revive(target.row, now_ms) {
-                    sink.problem(&format!("{} is alive again", target.name));
+                    sink.problem(&format!("{name} is alive again"));
                 }
                 if let (true, Some(ha_port)) = (verdict.fails, target.ha_port)
                     && backends.mark_dead(target.row, now_ms)
                 {
-                    sink.problem(&format!("{} is dead: nobody answers at its HAport {ha_port}", target.name));
+                    sink.problem(&format!("{name} is dead: nobody answers at its HAport {ha_port}"));
                 }
             }
         }
@@ -114,15 +140,12 @@ fn is_due(segment: &Segment, target: &Target, watch: &mut Watch, alive_ms: u64) 
 fn targets(of: &Inheritance) -> Vec<Target> {
     let plan = &of.plan;
     let jail = of.config.global.root_jail.as_deref();
-    let target = |(index, backend): (usize, &ounce_core::route::plan::BackendPlan)| match &backend.kind {
+    let target = |(index, backend): (usize, &BackendPlan)| match &backend.kind {
         BackendKind::Server { address, connect_ms, ha_port, .. } => {
-            let service = plan.service(backend.service);
-            let name = match service.name.as_str() {
-                "" => format!("backend {} of service {}", backend.name, service.index),
-                label => format!("backend {} of service {label}", backend.name),
-            };
+            let name = named(plan, backend, &backend.name);
             Some(Target {
                 row: BackendId(backend.row),
+                place: backend.place,
                 address: Place::new(address, jail),
                 ha_port: *ha_port,
                 limit: Duration::from_millis((*connect_ms).max(1)),
@@ -131,12 +154,22 @@ fn targets(of: &Inheritance) -> Vec<Target> {
             })
         }
         // What is answered here cannot die.
-        BackendKind::Redirect(_)
+        BackendKind::Name(_)
+        | BackendKind::Redirect(_)
         | BackendKind::Error { .. }
         | BackendKind::Success
         | BackendKind::House { .. } => None,
     };
     plan.backends.iter().enumerate().filter_map(target).collect()
+}
+
+/// A backend of a service for people.
+fn named(plan: &Plan, backend: &BackendPlan, name: &str) -> String {
+    let service = plan.service(backend.service);
+    match service.name.as_str() {
+        "" => format!("backend {name} of service {}", service.index),
+        label => format!("backend {name} of service {label}"),
+    }
 }
 
 impl Place {
@@ -148,6 +181,7 @@ impl Place {
                 Place::Unix(jail.join(path.strip_prefix("/").unwrap_or(path)))
             }
             (Address::Unix(path), None) => Place::Unix(path.clone()),
+            (Address::Name(_), _) => Place::Looked,
         }
     }
 }
@@ -162,6 +196,17 @@ struct Verdict {
 }
 
 impl Target {
+    /// As it is now, and in which era; `None` for a place that has no address.
+    fn now(&self, of: &Inheritance) -> Option<(Target, Option<u32>)> {
+        let Some(place) = self.place else { return Some((self.clone(), None)) };
+        let plan = &of.plan;
+        let occupied = of.segment.places().occupied(BackendId(plan.backend(place.name).row));
+        let placed = of.segment.places().at(self.row).filter(|_| occupied >> place.number & 1 != 0)?;
+        let name = named(plan, plan.backend(place.name), &placed.address.to_string());
+        let target = Target { address: Place::Inet(placed.address), name, ..self.clone() };
+        Some((target, Some(placed.era)))
+    }
+
     /// Asks at its `HAport`, and if it is dead where it serves too.
     async fn verdict(&self, alive: bool, greeters: &[Option<Greeter>]) -> Verdict {
         let watched = match self.ha_port {
@@ -181,6 +226,7 @@ impl Target {
             match &self.address {
                 Place::Inet(address) => greet(TcpStream::connect(address).await?, greeter).await,
                 Place::Unix(path) => greet(UnixStream::connect(path).await?, greeter).await,
+                Place::Looked => Err(io::ErrorKind::AddrNotAvailable.into()),
             }
         };
         matches!(tokio::time::timeout(self.limit, connect).await, Ok(Ok(())))
@@ -234,7 +280,7 @@ mod tests {
     fn target(address: Place) -> Target {
         let (row, name) = (BackendId(0), "backend".to_owned());
         let limit = Duration::from_secs(10);
-        Target { row, address, ha_port: None, limit, greeter: None, name }
+        Target { row, place: None, address, ha_port: None, limit, greeter: None, name }
     }
 
     /// It dies twice, and is found again each time without anybody telling.

@@ -2,6 +2,8 @@
 //!
 //! All state is in the shared segment, so that workers agree; random numbers and time are arguments.
 
+#[cfg(test)]
+mod dynamic;
 pub mod outcome;
 pub mod pick;
 #[cfg(test)]

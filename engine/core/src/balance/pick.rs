@@ -1,31 +1,34 @@
 //! The choice of a backend: sessions first, then the balancer, then emergencies.
 
 use super::scale;
-use crate::route::plan::{BackendIx, Plan, ServicePlan};
+use crate::route::plan::{BackendIx, BackendKind, Plan, ServicePlan};
 use ounce_conf::model::Balancer;
 use ounce_mem::{BackendId, Backends, Owner, Segment, ServiceId};
 use std::ops::Range;
 
 /// A set of positions within a service (see [`ServicePlan::position`]): the backends a request has tried.
 ///
-/// Positions below 64 need no allocation.
+/// Positions below 256 need no allocation: a service has few backends, but each name among them has 32 places.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tried {
-    low: u64,
+    low: [u64; LOW],
     high: Vec<u64>,
 }
+
+/// Words of a set that need no allocation.
+const LOW: usize = 4;
 
 impl Tried {
     /// None tried.
     pub const fn new() -> Tried {
-        Tried { low: 0, high: Vec::new() }
+        Tried { low: [0; LOW], high: Vec::new() }
     }
 
     /// Adds a position.
     pub fn insert(&mut self, position: u32) {
         let (word, bit) = (position as usize / 64, 1 << (position % 64));
-        match word.checked_sub(1) {
-            None => self.low |= bit,
+        match word.checked_sub(LOW) {
+            None => self.low[word] |= bit,
             Some(word) => {
                 if self.high.len() <= word {
                     self.high.resize(word + 1, 0);
@@ -38,31 +41,32 @@ impl Tried {
     /// Whether it holds a position.
     pub fn contains(&self, position: u32) -> bool {
         let bit = 1 << (position % 64);
-        match (position as usize / 64).checked_sub(1) {
-            None => self.low & bit != 0,
+        let word = position as usize / 64;
+        match word.checked_sub(LOW) {
+            None => self.low[word] & bit != 0,
             Some(word) => self.high.get(word).is_some_and(|bits| bits & bit != 0),
         }
     }
 
     /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
-        self.low == 0 && self.high.is_empty()
+        self.low == [0; LOW] && self.high.is_empty()
     }
 
     /// How many positions it holds.
     pub fn len(&self) -> u32 {
-        self.low.count_ones() + self.high.iter().map(|bits| bits.count_ones()).sum::<u32>()
+        self.low.iter().chain(&self.high).map(|bits| bits.count_ones()).sum()
     }
 
     /// Empties it.
     pub fn clear(&mut self) {
-        self.low = 0;
+        self.low = [0; LOW];
         self.high.clear();
     }
 
     /// The positions in ascending order.
     fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        let words = std::iter::once(self.low).chain(self.high.iter().copied());
+        let words = self.low.iter().chain(&self.high).copied();
         words.enumerate().flat_map(|(index, mut bits)| {
             std::iter::from_fn(move || {
                 if bits == 0 {
@@ -100,7 +104,7 @@ pub fn pick(
     let (sessions, row) = (segment.sessions(), ServiceId(service.row));
     let usable = |id: BackendId| {
         let backend = service.all_backends().find(|&ix| plan.backend(ix).row == id.0)?;
-        let alive = segment.backends().status(id).alive;
+        let alive = segment.backends().status(id).alive && plan.is_there(plan.backend(backend), segment);
         (alive && !tried.contains(service.position(backend))).then_some(backend)
     };
     let known = sessions.find(row, key, now_ms, session.ttl_ms);
@@ -145,19 +149,25 @@ fn choose_among(
     tried: &Tried,
     random: u64,
 ) -> Option<BackendIx> {
-    let rows = segment.backends();
-    let mut candidates = Candidates {
-        plan,
-        scaled: service.dyn_scale.then_some(rows),
-        first: group.start,
-        set: Tried::new(),
-        count: 0,
-        weight: 0,
-        equal: true,
+    let mut candidates = Candidates::new(plan, service, segment, group.start);
+    let active = |ix: BackendIx| {
+        segment.backends().is_active(BackendId(plan.backend(ix).row)) && !tried.contains(service.position(ix))
     };
-    for ix in group.clone().map(BackendIx) {
-        if rows.is_active(BackendId(plan.backend(ix).row)) && !tried.contains(service.position(ix)) {
-            candidates.add(ix);
+    let mut next = group.start;
+    while next < group.end {
+        let ix = BackendIx(next);
+        next += 1;
+        if let BackendKind::Name(name) = &plan.backend(ix).kind {
+            next = name.places.end;
+            // Who is switched off here is the name, with all its places.
+            if !segment.backends().status(BackendId(plan.backend(ix).row)).disabled {
+                for place in plan.occupied(ix, segment).filter(|&place| active(place)) {
+                    let group = segment.places().share(BackendId(plan.backend(place).row)).group;
+                    candidates.join(place, group);
+                }
+            }
+        } else if active(ix) {
+            candidates.join(ix, 0);
         }
     }
     let chosen = match (candidates.count, service.balancer) {
@@ -167,15 +177,19 @@ fn choose_among(
         (_, Balancer::Random) => candidates.weighted(random),
         (_, Balancer::Iwrr) => candidates.interleaved(segment.services().next(ServiceId(service.row))),
     };
-    // Weights that are scaled just now may leave a turn to nobody.
+    // Weights that change just now may leave a turn to nobody.
     chosen.or_else(|| candidates.nth_at_least(0, 0))
 }
 
-/// The backends of a group that may be chosen: one snapshot, since their state changes under way.
+/// The backends that may be chosen, of the lowest group in which there is one: one snapshot of who they are, since their
+/// state changes under way. Weights of places may change as well; then the choice is one of them all the same.
 struct Candidates<'a> {
     plan: &'a Plan,
     /// Where their weights are if response times have a say in them.
     scaled: Option<Backends<'a>>,
+    segment: &'a Segment,
+    /// The group that they are of.
+    group: u16,
     /// The group's first backend; `set` counts from it.
     first: u32,
     set: Tried,
@@ -186,7 +200,24 @@ struct Candidates<'a> {
     equal: bool,
 }
 
-impl Candidates<'_> {
+impl<'a> Candidates<'a> {
+    fn new(plan: &'a Plan, service: &ServicePlan, segment: &'a Segment, first: u32) -> Candidates<'a> {
+        let scaled = service.dyn_scale.then(|| segment.backends());
+        let set = Tried::new();
+        Candidates { plan, scaled, segment, group: 0, first, set, count: 0, weight: 0, equal: true }
+    }
+
+    /// A backend of a group: counts if there is none of a lower one.
+    fn join(&mut self, ix: BackendIx, group: u16) {
+        if self.count == 0 || group < self.group {
+            (self.group, self.count, self.weight, self.equal) = (group, 0, 0, true);
+            self.set.clear();
+        }
+        if group == self.group {
+            self.add(ix);
+        }
+    }
+
     fn add(&mut self, ix: BackendIx) {
         let priority = self.weight_of(ix);
         self.set.insert(ix.0 - self.first);
@@ -195,12 +226,22 @@ impl Candidates<'_> {
         self.weight += priority;
     }
 
-    fn weight_of(&self, ix: BackendIx) -> u64 {
+    fn priority(&self, ix: BackendIx) -> u64 {
         let backend = self.plan.backend(ix);
-        let priority = u64::from(backend.priority);
+        let own = || match self.segment.places().share(BackendId(backend.row)).weight {
+            0 => backend.priority,
+            weight => weight,
+        };
+        u64::from(if backend.place.is_some() { own() } else { backend.priority })
+    }
+
+    fn weight_of(&self, ix: BackendIx) -> u64 {
         match self.scaled {
-            None => priority,
-            Some(rows) => rows.weight(BackendId(backend.row)).unwrap_or(priority * scale::UNIT),
+            None => self.priority(ix),
+            Some(rows) => {
+                let row = BackendId(self.plan.backend(ix).row);
+                rows.weight(row).unwrap_or_else(|| self.priority(ix) * scale::UNIT)
+            }
         }
     }
 
@@ -273,14 +314,14 @@ mod tests {
     #[test]
     fn positions_of_any_size_are_remembered() {
         let mut tried = Tried::new();
-        for position in [0, 63, 64, 200] {
+        for position in [0, 63, 64, 200, 256, 1000] {
             assert!(!tried.contains(position));
             tried.insert(position);
             tried.insert(position);
             assert!(tried.contains(position));
         }
-        assert_eq!(tried.len(), 4);
-        assert_eq!(tried.iter().collect::<Vec<_>>(), [0, 63, 64, 200]);
+        assert_eq!(tried.len(), 6);
+        assert_eq!(tried.iter().collect::<Vec<_>>(), [0, 63, 64, 200, 256, 1000]);
         tried.clear();
         assert!(tried.is_empty() && !tried.contains(63) && !tried.contains(200));
     }
@@ -386,7 +427,7 @@ mod tests {
     fn dead_disabled_and_tried_backends_are_skipped() {
         for balancer in [Balancer::Random, Balancer::Iwrr] {
             let fleet = Fleet::new(balancer, servers(&[5, 5, 5, 5]), Vec::new());
-            assert!(connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1));
+            assert!(connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), None, 1));
             fleet.segment.backends().set_disabled(fleet.id(1), true);
             let mut tried = Tried::new();
             tried.insert(2);
@@ -402,9 +443,9 @@ mod tests {
     fn emergencies_answer_only_while_no_regular_backend_can() {
         let fleet = Fleet::new(Balancer::Iwrr, servers(&[5, 5]), vec![redirect("http://sorry.example")]);
         assert!((0..20).all(|_| ix(fleet.pick()) != Some(2)));
-        connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1);
+        connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), None, 1);
         assert!((0..20).all(|_| ix(fleet.pick()) == Some(1)));
-        connect_failed(&fleet.plan, &fleet.segment, BackendIx(1), 1);
+        connect_failed(&fleet.plan, &fleet.segment, BackendIx(1), None, 1);
         assert!((0..20).all(|_| ix(fleet.pick()) == Some(2)));
         assert!(fleet.segment.backends().revive(fleet.id(1), 2));
         assert!((0..20).all(|_| ix(fleet.pick()) == Some(1)));
@@ -416,15 +457,15 @@ mod tests {
     #[test]
     fn redirects_never_die() {
         let fleet = Fleet::new(Balancer::Iwrr, vec![redirect("http://new.example")], Vec::new());
-        assert!(!connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1));
+        assert!(!connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), None, 1));
         assert_eq!(ix(fleet.pick()), Some(0));
     }
 
     #[test]
     fn only_the_first_to_notice_a_death_reports_it() {
         let fleet = Fleet::new(Balancer::Iwrr, servers(&[5]), Vec::new());
-        assert!(connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 1));
-        assert!(!connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), 2));
+        assert!(connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), None, 1));
+        assert!(!connect_failed(&fleet.plan, &fleet.segment, BackendIx(0), None, 2));
     }
 
     /// One regular backend left: its requests leave the shared position alone.

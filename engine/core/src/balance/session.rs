@@ -263,7 +263,7 @@ mod tests {
         let fleet = Fleet::sticky(SessionKind::Ip, three());
         let none = Tried::new();
         let mine = fleet.pick_for(b"alice", 0, &none).expect("a backend");
-        connect_failed(&fleet.plan, &fleet.segment, BackendIx(mine), 1);
+        connect_failed(&fleet.plan, &fleet.segment, BackendIx(mine), None, 1);
         let next = fleet.pick_for(b"alice", 2, &none).expect("another");
         assert_ne!(next, mine);
         fleet.segment.backends().revive(fleet.id(mine), 3);

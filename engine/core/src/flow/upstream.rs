@@ -4,13 +4,15 @@ use crate::core::{Cause, Core, Role};
 use crate::effect::{Close, Effects};
 use crate::event::Tick;
 use crate::flow::exchange::Side;
-use ounce_mem::{BackendId, Counter, Key};
+use ounce_mem::{BackendId, Counter, Key, Placed};
 
 /// A connection to a backend: dialling or busy with one exchange, or parked.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     /// Index in the plan.
     pub(crate) backend: u32,
+    /// Where a place of a name was when it was connected to.
+    pub(crate) placed: Option<Placed>,
     /// Whom it works for; `None` while parked.
     pub(crate) exchange: Option<Key>,
     /// The connection stands.
@@ -53,6 +55,12 @@ impl Core<'_> {
             }
             self.close(key, how, fx);
         }
+    }
+
+    /// It goes to where its backend is now.
+    pub(crate) fn leads_there(&self, upstream: &Upstream) -> bool {
+        let row = BackendId(self.plan.backends[upstream.backend as usize].row);
+        upstream.placed.is_none_or(|placed| self.segment.places().at(row) == Some(placed))
     }
 
     /// The connection waits for a request.

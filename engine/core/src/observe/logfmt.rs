@@ -284,9 +284,12 @@ impl Line<'_> {
     /// The name of an object; `None` if it has none, or was not reached.
     fn name(&self, object: LogObject) -> Option<&[u8]> {
         let name = match object {
-            LogObject::Listener => &self.listener.name,
+            LogObject::Listener => self.listener.name.as_str(),
             LogObject::Service => &self.plan.service(self.record.service?).name,
-            LogObject::Backend => &self.plan.backend(self.record.backend?).name,
+            LogObject::Backend => {
+                let name = &self.plan.backend(self.record.backend?).name;
+                self.record.place().unwrap_or(name)
+            }
         };
         (!name.is_empty()).then_some(name.as_bytes())
     }

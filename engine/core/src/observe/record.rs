@@ -5,6 +5,8 @@ use crate::Peer;
 use crate::http::head::Version;
 use crate::route::plan::{BackendIx, ServiceIx};
 use crate::route::request::Request;
+use std::fmt::Write;
+use std::net::SocketAddr;
 
 /// Steps in which time is spent: those of [`ounce_conf::model::LogStep`], in its order.
 pub(crate) const STEPS: usize = 8;
@@ -38,6 +40,9 @@ pub struct Record {
     pub ended_in: &'static str,
     /// Time in each step, in microseconds.
     pub(crate) spent_us: [u64; STEPS],
+    /// Where the backend is, if it is a place of a name, and the same for people.
+    place: Option<SocketAddr>,
+    place_text: String,
     text: Vec<u8>,
     /// Where each part is in `text`.
     spans: [(u32, u32); PARTS],
@@ -103,6 +108,8 @@ impl Record {
             ended_by: EndedBy::Nobody,
             ended_in: "",
             spent_us: [0; STEPS],
+            place: None,
+            place_text: String::new(),
             text: Vec::new(),
             spans: [NOWHERE; PARTS],
         }
@@ -118,6 +125,7 @@ impl Record {
         (self.status, self.retries) = (0, 0);
         (self.ended_by, self.ended_in) = (EndedBy::Nobody, "");
         self.spent_us = [0; STEPS];
+        self.place = None;
         self.spans = [NOWHERE; PARTS];
     }
 
@@ -149,6 +157,26 @@ impl Record {
                 self.text.truncate(start);
             }
         }
+    }
+
+    /// Where the backend is, if it is a place of a name.
+    pub(crate) fn set_place(&mut self, place: Option<SocketAddr>) {
+        self.place = place;
+        if let Some(address) = place {
+            self.place_text.clear();
+            // Writing to a String cannot fail.
+            let _ = write!(self.place_text, "{address}");
+        }
+    }
+
+    /// Where the backend is, for people, if it is a place of a name.
+    pub(crate) fn place(&self) -> Option<&str> {
+        self.place.map(|_| self.place_text.as_str())
+    }
+
+    /// Where the backend is, if it is a place of a name.
+    pub(crate) fn place_address(&self) -> Option<SocketAddr> {
+        self.place
     }
 
     /// The answer of a backend.

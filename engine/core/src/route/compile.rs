@@ -12,15 +12,18 @@ use super::index::Services;
 use super::matcher::Matcher;
 use super::pattern::Groups;
 use super::plan::{
-    BackendKind, BackendPlan, HeaderRule, ListenerPlan, Plan, ServiceIx, ServicePlan, SessionPlan,
+    BackendIx, BackendKind, BackendPlan, HeaderRule, ListenerPlan, NamePlan, PlacePlan, Plan, ServiceIx,
+    ServicePlan, SessionPlan,
 };
 use super::redirect;
 use super::rewrite::RulePlan;
 use super::trust::Proxies;
 use crate::observe::Format;
 use ounce_conf::model::{
-    self, Address, Backend, Condition, Config, HouseWork, Listen, Listener, OneRequest, Service,
+    self, Address, Backend, Condition, Config, DynamicName, HouseWork, Listen, Listener, OneRequest,
+    ResolveMode, Server, Service,
 };
+use ounce_mem::PLACES_MAX;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,16 +252,10 @@ impl Compiler<'_> {
         let row = self.row(row, "backends");
         let (kind, name) = match &backend.kind {
             model::BackendKind::Server(server) => {
-                let kind = BackendKind::Server {
-                    address: server.address.clone(),
-                    timeout_ms: millis(server.timeout),
-                    connect_ms: millis(server.connect_timeout),
-                    ws_ms: millis(server.ws_timeout),
-                    tls: server.tls.clone(),
-                    server_name: server.server_name.clone(),
-                    ha_port: server.ha_port,
-                };
-                (kind, server_name(&server.address))
+                if let Address::Name(name) = &server.address {
+                    return self.dynamic(row, &identity, Named { name, server, backend, service });
+                }
+                (server_kind(server), server_name(&server.address))
             }
             model::BackendKind::Redirect { code, url } => match redirect::compile(*code, url) {
                 Ok(redirect) => (BackendKind::Redirect(redirect), format!("redirect:{url}")),
@@ -286,9 +283,39 @@ impl Compiler<'_> {
             priority: backend.priority.max(1),
             disabled: backend.disabled,
             service,
+            place: None,
             name,
             locus: backend.locus.clone(),
         });
+    }
+
+    /// A backend for a name, and one for each address that it can have at a time.
+    fn dynamic(&mut self, row: u32, identity: &str, named: Named<'_>) {
+        let Named { name, server, backend, service } = named;
+        let ix = BackendIx(self.plan.backends.len() as u32);
+        let places = match name.mode {
+            // The second is for the next address, while the first is in use.
+            ResolveMode::First => 2,
+            ResolveMode::All | ResolveMode::Srv => PLACES_MAX,
+        };
+        let plan = |row, kind, place: Option<PlacePlan>| BackendPlan {
+            row,
+            kind,
+            priority: backend.priority.max(1),
+            disabled: backend.disabled && place.is_none(),
+            service,
+            place,
+            name: server_name(&server.address),
+            locus: backend.locus.clone(),
+        };
+        let kind = NamePlan { name: name.clone(), places: ix.0 + 1..ix.0 + 1 + places };
+        self.plan.backends.push(plan(row, BackendKind::Name(kind), None));
+        for number in 0..places {
+            let row = self.ids.backend(&format!("place {number} of {identity}"));
+            let row = self.row(row, "backends");
+            let place = Some(PlacePlan { name: ix, number });
+            self.plan.backends.push(plan(row, server_kind(server), place));
+        }
     }
 
     fn row(&mut self, row: Option<u32>, what: &str) -> u32 {
@@ -314,6 +341,27 @@ struct Place<'a> {
     shown: String,
 }
 
+/// What a name and its places are made from.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    name: &'a DynamicName,
+    server: &'a Server,
+    backend: &'a Backend,
+    service: ServiceIx,
+}
+
+fn server_kind(server: &Server) -> BackendKind {
+    BackendKind::Server {
+        address: server.address.clone(),
+        timeout_ms: millis(server.timeout),
+        connect_ms: millis(server.connect_timeout),
+        ws_ms: millis(server.ws_timeout),
+        tls: server.tls.clone(),
+        server_name: server.server_name.clone(),
+        ha_port: server.ha_port,
+    }
+}
+
 fn refers_to_groups(backend: &Backend) -> bool {
     matches!(&backend.kind, model::BackendKind::Redirect { url, .. } if Template::parse(url).has_groups())
 }
@@ -326,6 +374,8 @@ fn server_name(address: &Address) -> String {
     match address {
         Address::Inet(address) => address.to_string(),
         Address::Unix(path) => path.display().to_string(),
+        Address::Name(name) if name.mode == ResolveMode::Srv => name.host.clone(),
+        Address::Name(name) => format!("{}:{}", name.host, name.port),
     }
 }
 
@@ -368,7 +418,7 @@ mod tests {
         let shown: Vec<&str> = plan.backends.iter().map(|backend| backend.name.as_str()).collect();
         assert_eq!(&shown[..3], ["10.0.0.1:80", "10.0.0.2:80", "redirect:http://sorry.example"]);
         for (index, backend) in plan.backends.iter().enumerate() {
-            let ix = super::super::plan::BackendIx(index as u32);
+            let ix = BackendIx(index as u32);
             assert!(plan.service(backend.service).all_backends().any(|of_service| of_service == ix));
         }
     }

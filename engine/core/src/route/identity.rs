@@ -5,7 +5,8 @@
 //! content is told apart by a number, in file order.
 
 use ounce_conf::model::{
-    Address, Backend, BackendKind, Condition, HouseWork, Kind, Listen, Listener, Networks, Service,
+    Address, Backend, BackendKind, Condition, DynamicName, HouseWork, Kind, Listen, Listener, Networks,
+    Service,
 };
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -47,6 +48,11 @@ impl Identities {
             BackendKind::Server(server) => match &server.address {
                 Address::Inet(address) => format!("server {address} of {service:?}"),
                 Address::Unix(path) => format!("server unix {path:?} of {service:?}"),
+                // What is known of the name's addresses is of use to the same question only.
+                Address::Name(name) => {
+                    let DynamicName { host, port, mode, family, .. } = &**name;
+                    format!("name {host:?} {port} {mode:?} {family:?} of {service:?}")
+                }
             },
             BackendKind::Redirect { code, url } => format!("redirect {code} {url:?} of {service:?}"),
             BackendKind::Success => format!("success of {service:?}"),

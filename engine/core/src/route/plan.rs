@@ -10,9 +10,10 @@ use super::rewrite::RulePlan;
 use super::trust::{Proxies, Trust};
 use crate::observe::Format;
 use ounce_conf::model::{
-    Address, Balancer, ErrorPage, HeaderOption, HouseWork, ListenerTls, OneRequest, Protocol,
+    Address, Balancer, DynamicName, ErrorPage, HeaderOption, HouseWork, ListenerTls, OneRequest, Protocol,
     RewriteLocation, ServerTls, SessionKind,
 };
+use ounce_mem::{BackendId, Segment};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -80,6 +81,34 @@ impl Plan {
             return None;
         }
         Trust::of([service.map(|service| &service.proxies), Some(&listener.proxies), Some(&self.proxies)])
+    }
+
+    /// The places of a name that hold an address now, in their order; none for other backends.
+    pub fn occupied<'a>(
+        &self,
+        ix: BackendIx,
+        segment: &'a Segment,
+    ) -> impl Iterator<Item = BackendIx> + use<'a> {
+        let backend = self.backend(ix);
+        let (places, mut left) = match &backend.kind {
+            BackendKind::Name(name) => {
+                (name.places.clone(), segment.places().occupied(BackendId(backend.row)))
+            }
+            _ => (0..0, 0),
+        };
+        std::iter::from_fn(move || {
+            let next = places.start + left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            places.contains(&next).then_some(BackendIx(next))
+        })
+    }
+
+    /// Whether a backend can be used at all now: a place of a name that holds an address, or any other.
+    pub fn is_there(&self, backend: &BackendPlan, segment: &Segment) -> bool {
+        backend.place.is_none_or(|place| {
+            let name = BackendId(self.backend(place.name).row);
+            segment.places().occupied(name) >> place.number & 1 != 0
+        })
     }
 
     /// The backend at `ix`, which this plan handed out.
@@ -255,6 +284,8 @@ pub struct BackendPlan {
     pub disabled: bool,
     /// The service it belongs to.
     pub service: ServiceIx,
+    /// The name whose addresses it has, one at a time.
+    pub place: Option<PlacePlan>,
     /// For logs: `ip:port`, a path, `redirect:URL`, `error:CODE`, `error:CODE:text`, `success`, `metrics`, `control`,
     /// `file:DIRECTORY` or `acme:DIRECTORY`.
     pub name: String,
@@ -275,12 +306,32 @@ impl BackendPlan {
     }
 }
 
+/// A backend that is wherever an address of a name is: its place among those of the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacePlan {
+    /// The backend that stands for the name.
+    pub name: BackendIx,
+    /// Its bit in [`ounce_mem::Places::occupied`] of that backend.
+    pub number: u32,
+}
+
+/// A backend that stands for a name and is never connected to: its places are.
+#[derive(Debug)]
+pub struct NamePlan {
+    /// What is looked up.
+    pub name: DynamicName,
+    /// The backends that take its addresses; they follow this one.
+    pub places: Range<u32>,
+}
+
 /// The kinds of backend.
 #[derive(Debug)]
 pub enum BackendKind {
+    /// A name that stands for servers.
+    Name(NamePlan),
     /// A server that is connected to.
     Server {
-        /// Where it is.
+        /// Where it is; a name for a place of it.
         address: Address,
         /// Inactivity limit.
         timeout_ms: u64,

@@ -194,6 +194,7 @@ pub(crate) fn config(listeners: Vec<Listener>, services: Vec<Service>) -> Config
         combine_headers: Vec::new(),
         originator: Originator::default(),
         cards: Vec::new(),
+        resolver: ounce_conf::model::Resolver::default(),
     };
     Config { global, conditions: Vec::new(), listeners, services, feeds: Vec::new() }
 }

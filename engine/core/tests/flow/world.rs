@@ -278,7 +278,7 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Connect { socket, backend } => {
+            Effect::Connect { socket, backend, .. } => {
                 let wire = Wire { backend: Some(backend), receiving: true, ..Wire::default() };
                 self.wires.insert(socket, wire);
                 self.connects.push_back(socket);

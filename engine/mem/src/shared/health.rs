@@ -151,6 +151,7 @@ impl<'a> Backends<'a> {
     /// counted, since it will be closed.
     pub(super) fn renew(&self, id: BackendId) {
         let row = self.row(id);
+        row.weight.store(0, Relaxed);
         row.failures.store(0, Relaxed);
         row.since.store(0, Relaxed);
         // Never fails: the closure always has an answer.

@@ -15,9 +15,9 @@ use crate::http::reply::STRICT_TRANSPORT_SECURITY;
 use crate::http::{Framing, Known, Method, Version};
 use crate::limits;
 use crate::observe::record::EndedBy;
+use crate::route::location;
 use crate::route::rewrite::RewriteFault;
-use crate::route::{BackendKind, location};
-use ounce_conf::model::{Address, ErrorPage, RewriteLocation};
+use ounce_conf::model::{ErrorPage, RewriteLocation};
 use ounce_mem::{Buf, Counter};
 
 /// What we may add to a response head.
@@ -237,16 +237,12 @@ impl<'p> Core<'p> {
         }
         for known in [Known::Location, Known::ContentLocation] {
             let Some(field) = x.response.fields.first(known) else { continue };
-            let backend = match x.backend.map(|backend| &self.plan.backend(backend).kind) {
-                Some(BackendKind::Server { address: Address::Inet(address), .. }) => Some(*address),
-                _ => None,
-            };
             let scene = location::Scene {
                 mode: listener.rewrite_location,
                 protocol: listener.protocol,
                 host: x.request.host.map_or(&[], |host| host.of(&x.head)),
                 listener: self.client(x.client).and_then(|client| client.local).or(listener.address),
-                backend,
+                backend: self.backend_address(x),
             };
             if let Some(value) = location::rewrite(field.value.of(bytes), &scene) {
                 values.push((known, value));

@@ -14,6 +14,7 @@ use crate::route::rules::Rewriter;
 use crate::route::{BackendKind, location};
 use ounce_conf::model::{Address, ClientCertificate, Protocol};
 use ounce_mem::{Buf, Counter};
+use std::net::SocketAddr;
 
 /// What the canned lines of a request may take in all: generous, since too little only costs a second writing.
 const CANNED_BYTES: usize = 512;
@@ -147,10 +148,15 @@ impl Core<'_> {
     /// `RewriteDestination`: the Destination field of this request as its backend must see it.
     pub(crate) fn destination(&self, x: &Exchange) -> Option<Vec<u8>> {
         let value = x.request.fields.first(Known::Destination)?.value.of(&x.head);
+        let BackendKind::Server { tls, .. } = &self.plan.backend(x.backend?).kind else { return None };
+        location::destination(value, self.backend_address(x)?, tls.is_some())
+    }
+
+    /// Where the backend of this request is, unless that is a UNIX socket or nowhere.
+    pub(crate) fn backend_address(&self, x: &Exchange) -> Option<SocketAddr> {
         match &self.plan.backend(x.backend?).kind {
-            BackendKind::Server { address: Address::Inet(address), tls, .. } => {
-                location::destination(value, *address, tls.is_some())
-            }
+            BackendKind::Server { address: Address::Inet(address), .. } => Some(*address),
+            BackendKind::Server { address: Address::Name(_), .. } => x.record.place_address(),
             _ => None,
         }
     }

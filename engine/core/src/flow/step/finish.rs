@@ -46,7 +46,11 @@ impl Core<'_> {
         let Some(key) = x.upstream.take() else { return };
         let clean =
             self.sockets.get(key).is_some_and(|s| !s.eof && !s.failed && s.input.is_empty() && s.owed == 0);
-        if !(x.reusable && x.up.is_done() && clean) || self.draining() {
+        let there = match self.sockets.get(key).map(|socket| &socket.role) {
+            Some(Role::Upstream(up)) => self.leads_there(up),
+            _ => false,
+        };
+        if !(x.reusable && x.up.is_done() && clean && there) || self.draining() {
             let how = if x.up.is_done() { Close::Flush } else { Close::Abort };
             return self.close_upstream(key, how, fx);
         }
@@ -138,7 +142,9 @@ impl Core<'_> {
             id: self.id,
             code: status,
             peer: client.peer,
-            backend: x.backend.map(|backend| self.plan.backend(backend).name.as_str()),
+            backend: x
+                .backend
+                .map(|backend| x.record.place().unwrap_or_else(|| self.plan.backend(backend).name.as_str())),
             request_line: &x.head[..line_end],
             text: &format!("{}: {what}", x.step.name()),
         };

@@ -9,12 +9,21 @@ use crate::flow::exchange::{Exchange, Side, Step};
 use crate::flow::upstream::Upstream;
 use crate::observe::problem;
 use crate::route::BackendIx;
-use ounce_mem::{BackendId, Counter, Key};
+use ounce_mem::{BackendId, Counter, Key, Placed};
 
 impl Core<'_> {
-    pub(crate) fn link(&mut self, x: &mut Exchange, backend: BackendIx, tick: Tick, fx: &mut Effects) {
+    /// `placed` is where a place of a name is.
+    pub(crate) fn link(
+        &mut self,
+        x: &mut Exchange,
+        backend: BackendIx,
+        placed: Option<Placed>,
+        tick: Tick,
+        fx: &mut Effects,
+    ) {
+        x.record.set_place(placed.map(|placed| placed.address));
         // After a parked connection died under this request, only a new one can be trusted.
-        let parked = if x.retries == 0 { self.take_parked(x, backend.0) } else { None };
+        let parked = if x.retries == 0 { self.take_parked(x, backend.0, placed) } else { None };
         x.reused = parked.is_some();
         if let Some(key) = parked {
             x.upstream = Some(key);
@@ -24,6 +33,7 @@ impl Core<'_> {
         }
         let upstream = Upstream {
             backend: backend.0,
+            placed,
             exchange: Some(x.key),
             connected: false,
             last_client: x.client,
@@ -37,7 +47,8 @@ impl Core<'_> {
         x.upstream = Some(key);
         self.counters.add(Counter::BackendConnects, 1);
         x.step(Step::Link);
-        fx.push(Effect::Connect { socket: key, backend: backend.0 });
+        let address = placed.map(|placed| placed.address);
+        fx.push(Effect::Connect { socket: key, backend: backend.0, address });
         let limit = self.patience(x, Side::Upstream);
         self.due(key, tick.mono_us + limit, fx);
     }
@@ -47,17 +58,23 @@ impl Core<'_> {
     /// A backend may close a parked connection in the very moment a request goes out on it. Only an idempotent request
     /// without a body can then be sent again, so any other goes on the connection that this client used just before, as
     /// it would without a proxy, or on a new one.
-    fn take_parked(&mut self, x: &Exchange, backend: u32) -> Option<Key> {
+    fn take_parked(&mut self, x: &Exchange, backend: u32, placed: Option<Placed>) -> Option<Key> {
         let sockets = &self.sockets;
+        // What was connected before the backend moved leads elsewhere, and ends by its deadline.
+        let there = |key: Key| matches!(sockets.get(key).map(|socket| &socket.role), Some(Role::Upstream(up)) if up.placed == placed);
         let mine = |key: Key| matches!(sockets.get(key).map(|socket| &socket.role), Some(Role::Upstream(up)) if up.last_client == x.client);
         let pinned = self.client(x.client).and_then(|client| client.pinned).filter(|&key| {
             Self::waits(sockets, key)
-                && matches!(sockets.get(key).map(|s| &s.role), Some(Role::Upstream(up)) if up.backend == backend)
+                && matches!(sockets.get(key).map(|s| &s.role), Some(Role::Upstream(up)) if up.backend == backend && up.placed == placed)
         });
         let any = x.request.method.is_idempotent() && x.up.is_done();
         let taken = match pinned {
             Some(key) => Some(key),
-            None => self.parked.take(backend, |key| Self::waits(sockets, key), |key| any || mine(key)),
+            None => self.parked.take(
+                backend,
+                |key| Self::waits(sockets, key),
+                |key| there(key) && (any || mine(key)),
+            ),
         };
         let key = taken?;
         if pinned.is_some()
@@ -89,9 +106,15 @@ impl Core<'_> {
         let Some(backend) = x.backend else { return };
         self.counters.add(Counter::BackendConnectFailures, 1);
         self.problem(x, 503, &fault.text(), fx);
-        if fault.blames_backend() && balance::connect_failed(self.plan, self.segment, backend, tick.mono_ms())
+        let placed = match x.upstream.and_then(|key| self.sockets.get(key)).map(|socket| &socket.role) {
+            Some(Role::Upstream(up)) => up.placed,
+            _ => None,
+        };
+        let era = placed.map(|placed| placed.era);
+        if fault.blames_backend()
+            && balance::connect_failed(self.plan, self.segment, backend, era, tick.mono_ms())
         {
-            let name = &self.plan.backend(backend).name;
+            let name = x.record.place().unwrap_or(&self.plan.backend(backend).name);
             problem::notice(self.id, &format!("backend {name} is dead: {}", fault.text()), &mut fx.problems);
         }
         self.mark_tried(x, backend);
