@@ -111,6 +111,8 @@
 //! | ticket keys are each process's own | in shared memory: they change each `TicketLifetime` (2 h), or come from `TicketKeyFile` | sessions are resumed by any worker, after reloads and deaths, and by other nodes |
 //! | without `Ciphers` the library's list holds | also so, but for exchanges of keys by RSA: forward secrecy is not left to the client; versions are the library's | a stolen key must not open what was recorded |
 //! | plain HTTP on a TLS port is closed without a word | answered 400 | the client learns what is wrong |
+//! | OCSP responses are not sent | those of `OCSP` or of `CERT.ocsp` are, while they are valid; whose signature it is is left to clients | asked for |
+//! | a certificate without CN is refused | taken | its names are elsewhere today |
 //! | TLS records are sealed by the library | also by it: kTLS is not used | the kernels at hand offer none to try it on |
 //! | `SendFile` sends everything as `text/plain` | the type by the name's ending, else `application/octet-stream` | browsers show what they get |
 //! | `SendFile` knows neither ranges nor versions | one range, `ETag`, `Last-Modified` and their conditions | a download can be resumed; several ranges at once get the whole |

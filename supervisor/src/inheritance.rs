@@ -24,7 +24,7 @@
 
 use ounce_conf::model::Config;
 use ounce_core::Plan;
-use ounce_engine::tls::Greeter;
+use ounce_engine::tls::{Greeter, Paper};
 use ounce_mem::{Owner, Segment};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -40,6 +40,8 @@ pub(crate) struct Inheritance {
     /// What handshakes with backends need whose certificates are verified, by backend of the plan; the new process makes
     /// them for itself.
     pub(crate) greeters: Vec<Option<Greeter>>,
+    /// The certificates of listeners.
+    pub(crate) papers: Arc<Vec<Paper>>,
     /// The shared segment.
     pub(crate) segment: Arc<Segment>,
     /// The warden's row in the fleet table, and its name on session entries that it writes.

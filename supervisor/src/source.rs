@@ -9,6 +9,7 @@ use crate::rows::{Identity, Rows, Said};
 use ounce_conf::model::Config;
 use ounce_conf::{Diagnostic, Options};
 use ounce_core::Plan;
+use ounce_engine::tls::Paper;
 use ounce_mem::{Limits, Segment};
 use ounce_sys::privilege::Descent;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,8 @@ pub(crate) struct Generation {
     pub(crate) descent: Descent,
     /// The way from its workers to its warden, once it rises; if there is anything to go there for.
     pub(crate) house: Option<House>,
+    /// The certificates of its listeners.
+    pub(crate) papers: Arc<Vec<Paper>>,
     /// Its rows in the segment.
     pub(crate) identities: Vec<Identity>,
 }
@@ -108,6 +111,8 @@ impl Source {
         warnings.extend(lines(&loaded.warnings));
         match self.prepare(loaded.config, rows, number, &mut lookup) {
             Ok(generation) => {
+                let notes = generation.papers.iter().flat_map(|paper| &paper.notes);
+                warnings.extend(notes.map(|note| format!("warning: {note}")));
                 let known = lookup.into_known(loaded.names);
                 Ok(Reading { generation, warnings, known })
             }
@@ -166,6 +171,7 @@ impl Source {
                 places: config.listeners.iter().map(|of| Place::of(&of.listen, &self.folder)).collect(),
                 control: config.global.control.as_ref().map(|of| Place::of_control(of, &self.folder)),
                 descent,
+                papers: Arc::new(ounce_engine::tls::papers(&config)),
                 house: None,
                 identities,
                 config: Arc::new(config),

@@ -52,6 +52,9 @@ pub(super) const ROWS: &[Row] = &[
         .repeat(Repeat::Many),
     row("VerifyPeer", BACKEND, "verify its certificate (no)").takes(&[one(Kind::Flag, "value")]),
     row("CRLlist", BOTH, "lists of revoked certificates").takes(&[one(Kind::File, "file")]),
+    row("OCSP", HTTPS, "what the authority says of the certificate before this line (its name with .ocsp)")
+        .takes(&[one(Kind::File, "file")])
+        .repeat(Repeat::Many),
     row("StrictSNI", HTTPS, "refuse clients that ask for a name that no certificate has (no)")
         .takes(&[one(Kind::Flag, "value")]),
     row("HSTS", HTTPS, "tell browsers to come over HTTPS only, for so long")

@@ -52,6 +52,7 @@ impl Lowering<'_> {
         match statement.row.name {
             "Cert" => tls.certificates.extend(self.certificates(statement)),
             "Key" => self.key(statement, tls),
+            "OCSP" => self.staple(statement, tls),
             "ClientCert" => {
                 tls.client = match statement.number(0) {
                     Some(1) => ClientCertificate::Ask,
@@ -88,6 +89,20 @@ impl Lowering<'_> {
             _ => return false,
         }
         true
+    }
+
+    /// `OCSP` belongs to the certificate that was named before it.
+    fn staple(&mut self, statement: &Statement, tls: &mut ListenerTls) {
+        let Some(place) = tls.certificates.len().checked_sub(1) else {
+            let problem =
+                Problem::error(statement.keyword, "OCSP stands before the certificate that it is about");
+            self.findings.push(problem.expected("Cert before this line"));
+            return;
+        };
+        if tls.staples.iter().any(|(known, _)| *known == place) {
+            return self.error(statement.keyword, "a second OCSP for one certificate");
+        }
+        tls.staples.extend(self.readable(statement).map(|file| (place, file)));
     }
 
     /// What `ListenHTTPS` cannot do without.
@@ -180,7 +195,12 @@ impl Lowering<'_> {
                 self.error(place, format!("{} holds no certificate", path.display()));
                 Vec::new()
             }
-            Ok(files) => files.into_iter().filter(|file| self.is_readable(file, statement)).collect(),
+            // What stands beside a certificate with the ending `.ocsp` is about it.
+            Ok(files) => files
+                .into_iter()
+                .filter(|file| file.extension().is_none_or(|ending| ending != "ocsp"))
+                .filter(|file| self.is_readable(file, statement))
+                .collect(),
             Err(reason) => {
                 self.error(place, reason);
                 Vec::new()

@@ -11,6 +11,8 @@ pub struct ListenerTls {
     pub certificates: Vec<PathBuf>,
     /// `Key`: keys that are not in the file of their certificate, by its place among the certificates.
     pub keys: Vec<(usize, Key)>,
+    /// `OCSP`: files with responses in DER that go out with certificates, by the place of each among those.
+    pub staples: Vec<(usize, PathBuf)>,
     /// `ClientCert`: whether clients are asked for a certificate.
     pub client: ClientCertificate,
     /// `ClientCert`: how many authorities may stand between a client's certificate and a known one.

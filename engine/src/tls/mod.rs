@@ -11,13 +11,16 @@ mod client;
 mod ffi;
 mod greeting;
 mod names;
+mod papers;
 mod resume;
 mod server;
 mod session;
+mod staple;
 
 pub use card::{has_cards, prove};
 pub(crate) use client::Dialer;
 pub use greeting::{Greeter, Greeting, Progress};
+pub use papers::{Paper, papers};
 pub use resume::Resume;
 pub use server::Certificates;
 pub use session::{Pulled, Session};

@@ -2,6 +2,7 @@
 
 use super::card::{Keys, Source};
 use super::resume::Resume;
+use super::staple::{self, Staple};
 use super::{about, names, reason, set_ciphers, set_groups, set_oldest, set_revoked};
 use openssl::ssl::{
     AlpnError, NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode,
@@ -9,7 +10,7 @@ use openssl::ssl::{
 };
 use openssl::x509::{X509, X509Name};
 use ounce_conf::model::{ClientCertificate, ListenerTls, Renegotiation};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What clients of TLS 1.2 may choose from unless `Ciphers` says it: all that the library takes for safe, but for keys
@@ -88,6 +89,23 @@ pub(super) fn certificate(file: &Path) -> Result<X509, String> {
     X509::from_pem(&pem).map_err(|error| about(file, reason(&error)))
 }
 
+/// All certificates of a file.
+pub(super) fn chain(file: &Path) -> Result<Vec<X509>, String> {
+    let pem = std::fs::read(file).map_err(|error| about(file, error))?;
+    X509::stack_from_pem(&pem).map_err(|error| about(file, reason(&error)))
+}
+
+/// Where there is an OCSP response for a certificate, if anywhere: in the file that is named for it, or in the one beside
+/// it with `.ocsp` behind its name.
+pub(super) fn response_file(tls: &ListenerTls, place: usize) -> Option<PathBuf> {
+    if let Some((_, named)) = tls.staples.iter().find(|(of, _)| *of == place) {
+        return Some(named.clone());
+    }
+    let mut beside = tls.certificates.get(place)?.clone().into_os_string();
+    beside.push(".ocsp");
+    Some(PathBuf::from(beside)).filter(|beside| beside.is_file())
+}
+
 fn context(
     tls: &ListenerTls,
     places: &[usize],
@@ -95,8 +113,12 @@ fn context(
     keys: Keys<'_>,
 ) -> Result<SslContextBuilder, String> {
     let mut context = SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?;
+    let mut staples = Vec::new();
     for &place in places {
         let file = &tls.certificates[place];
+        if let Some(response) = response_file(tls, place) {
+            staples.push(Staple::read(&response, &chain(file)?)?);
+        }
         context.set_certificate_chain_file(file).map_err(|error| about(file, reason(&error)))?;
         match keys.of(tls, place) {
             Source::File(key) => {
@@ -110,6 +132,9 @@ fn context(
             Source::LeftOut => continue,
         }
         context.check_private_key().map_err(|error| about(file, reason(&error)))?;
+    }
+    if !staples.is_empty() {
+        staple::serve(&mut context, staples)?;
     }
     set_oldest(&mut context, tls.oldest)?;
     if tls.ciphers.list.is_none() {

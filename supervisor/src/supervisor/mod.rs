@@ -344,6 +344,7 @@ impl Supervisor {
                     config: Arc::clone(&generation.config),
                     plan: Arc::clone(&generation.plan),
                     greeters: Vec::new(),
+                    papers: Arc::clone(&generation.papers),
                     segment: Arc::clone(segment),
                     owner,
                     generation: number,

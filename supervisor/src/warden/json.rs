@@ -7,6 +7,7 @@ use ounce_conf::model::{DynamicName, Families, HouseWork, Protocol, ResolveMode,
 use ounce_core::observe::level;
 use ounce_core::route::plan::{BackendIx, BackendKind, BackendPlan, ListenerPlan, ServiceIx, ServicePlan};
 use ounce_ctl::api::Name;
+use ounce_engine::tls::Paper;
 use ounce_mem::{BackendId, ListenerId, Member, Phase, ServiceId};
 use serde_json::{Value, json};
 use std::time::SystemTime;
@@ -166,14 +167,23 @@ impl View<'_> {
 
     fn listener(&self, listener: usize) -> Value {
         let plan = &self.of.plan.listeners[listener];
-        json!({
+        let mut value = json!({
             "kind": "listener",
             "name": label(&plan.name),
             "address": listener_address(plan),
             "protocol": protocol(plan),
             "enabled": self.listener_enabled(plan),
             "services": self.services(self.objects.services(listener)),
-        })
+        });
+        if plan.tls.is_some() {
+            value["certificates"] = self.papers(listener).map(certificate).collect();
+        }
+        value
+    }
+
+    /// The certificates of a listener.
+    pub(super) fn papers(&self, listener: usize) -> impl Iterator<Item = &Paper> {
+        self.of.papers.iter().filter(move |paper| paper.listener == listener)
     }
 
     /// How request lines are written, by a listener or by all without a level of their own.
@@ -391,6 +401,10 @@ pub(super) fn protocol(listener: &ListenerPlan) -> &'static str {
 pub(super) fn whole(nanoseconds: f64) -> u64 {
     // A cast of a float ends at the bounds of the integer, and makes 0 of what is no number.
     nanoseconds.round() as u64
+}
+
+fn certificate(paper: &Paper) -> Value {
+    json!({ "file": paper.file.to_string_lossy(), "names": paper.names, "not_after": paper.ends_s })
 }
 
 fn label(name: &str) -> Value {

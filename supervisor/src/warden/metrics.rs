@@ -75,6 +75,7 @@ fn listeners(view: &View<'_>, text: &mut String) -> fmt::Result {
         let name = optional("listener_name", name);
         writeln!(text, "pound_listener_enabled{{listener=\"{number}\"{name}}} {}", u8::from(*enabled))?;
     }
+    certificates(view, text)?;
     head(text, "pound_listener", "info", "Where a listener listens.")?;
     for (number, (name, address, protocol, _)) in rows.iter().enumerate() {
         let (name, address) = (optional("listener_name", name), escape(address));
@@ -82,6 +83,24 @@ fn listeners(view: &View<'_>, text: &mut String) -> fmt::Result {
             text,
             "pound_listener_info{{listener=\"{number}\"{name},address=\"{address}\",protocol=\"{protocol}\"}} 1"
         )?;
+    }
+    Ok(())
+}
+
+fn certificates(view: &View<'_>, text: &mut String) -> fmt::Result {
+    const HELP: &str = "When a certificate ends, in seconds since 1970.";
+    head(text, "ounce_tls_certificate_not_after_seconds", "gauge", HELP)?;
+    for (number, door) in view.objects.doors().iter().enumerate() {
+        let Door::Listener(listener) = door else { continue };
+        for paper in view.papers(*listener) {
+            let file = escape(&paper.file.to_string_lossy());
+            let name = escape(paper.names.first().map_or("", String::as_str));
+            writeln!(
+                text,
+                "ounce_tls_certificate_not_after_seconds{{listener=\"{number}\",file=\"{file}\",name=\"{name}\"}} {}",
+                paper.ends_s
+            )?;
+        }
     }
     Ok(())
 }

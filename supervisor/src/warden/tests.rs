@@ -48,6 +48,7 @@ pub(super) fn inheritance(text: &str) -> Inheritance {
     let owner = segment.fleet().begin(SLOT, 1);
     Inheritance {
         greeters: Vec::new(),
+        papers: Arc::default(),
         config: Arc::new(config),
         plan: Arc::new(plan),
         segment: Arc::new(segment),
