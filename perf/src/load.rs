@@ -1,8 +1,10 @@
-//! What clients do: scenarios, each a crowd of wrk that never waits.
+//! What clients do: scenarios, each a crowd that never waits.
 
 use crate::cpu;
+use crate::handshake;
 use crate::peers::Peer;
-use ounce_tests::wrk::Wrk;
+use ounce_tests::wrk::{Report, Wrk};
+use std::net::SocketAddr;
 
 /// Sizes of the origin's bodies, in bytes.
 pub const BODY_BYTES: [usize; 3] = [100, 64 << 10, 10 << 20];
@@ -14,25 +16,37 @@ pub struct Scenario {
     pub name: &'static str,
     /// Clients at a time.
     pub connections: u32,
-    /// Each request comes on a connection of its own.
-    pub fresh: bool,
+    /// How its connections come and go.
+    pub manner: Manner,
     /// Which of [`BODY_BYTES`] is asked for.
     pub body: usize,
     /// Over TLS; the origin is asked without.
     pub tls: bool,
 }
 
+/// How connections come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// They stay.
+    Kept,
+    /// Each request comes on one of its own. wrk resumes its TLS sessions.
+    Fresh,
+    /// Each request comes from a client that was never there before: nothing is resumed.
+    Stranger,
+}
+
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 9] = [
-    Scenario { name: "64 keep-alive", connections: 64, fresh: false, body: 0, tls: false },
-    Scenario { name: "1000 keep-alive", connections: 1000, fresh: false, body: 0, tls: false },
-    Scenario { name: "new connection each", connections: 64, fresh: true, body: 0, tls: false },
-    Scenario { name: "64 KiB body", connections: 64, fresh: false, body: 1, tls: false },
-    Scenario { name: "10 MiB body", connections: 8, fresh: false, body: 2, tls: false },
-    Scenario { name: "TLS, 64 keep-alive", connections: 64, fresh: false, body: 0, tls: true },
-    Scenario { name: "TLS, handshake each", connections: 64, fresh: true, body: 0, tls: true },
-    Scenario { name: "TLS, 64 KiB body", connections: 64, fresh: false, body: 1, tls: true },
-    Scenario { name: "TLS, 10 MiB body", connections: 8, fresh: false, body: 2, tls: true },
+pub const SCENARIOS: [Scenario; 10] = [
+    Scenario { name: "64 keep-alive", connections: 64, manner: Manner::Kept, body: 0, tls: false },
+    Scenario { name: "1000 keep-alive", connections: 1000, manner: Manner::Kept, body: 0, tls: false },
+    Scenario { name: "new connection each", connections: 64, manner: Manner::Fresh, body: 0, tls: false },
+    Scenario { name: "64 KiB body", connections: 64, manner: Manner::Kept, body: 1, tls: false },
+    Scenario { name: "10 MiB body", connections: 8, manner: Manner::Kept, body: 2, tls: false },
+    Scenario { name: "TLS, 64 keep-alive", connections: 64, manner: Manner::Kept, body: 0, tls: true },
+    Scenario { name: "TLS, resumed each", connections: 64, manner: Manner::Fresh, body: 0, tls: true },
+    Scenario { name: "TLS, handshake each", connections: 8, manner: Manner::Stranger, body: 0, tls: true },
+    Scenario { name: "TLS, 64 KiB body", connections: 64, manner: Manner::Kept, body: 1, tls: true },
+    Scenario { name: "TLS, 10 MiB body", connections: 8, manner: Manner::Kept, body: 2, tls: true },
 ];
 
 /// What a run has cost.
@@ -49,18 +63,36 @@ pub struct Cost {
 /// # Errors
 /// When a request failed: what it cost means nothing then.
 pub fn run(peer: &Peer, scenario: &Scenario, seconds: u32) -> Result<Cost, String> {
+    let address = peer.addresses(scenario.tls)[scenario.body];
+    let before = cpu::spent_ns(peer.pid());
+    let about = |text: &str| format!("{}, {}: requests have failed\n{text}", peer.name, scenario.name);
+    let (requests, rate) = match scenario.manner {
+        Manner::Stranger => {
+            let requests =
+                handshake::crowd(address, scenario.connections, seconds).map_err(|text| about(&text))?;
+            (requests, requests as f64 / f64::from(seconds))
+        }
+        Manner::Kept | Manner::Fresh => {
+            let report = wrk(scenario, address, seconds);
+            if report.failures() > 0 {
+                return Err(about(&report.text));
+            }
+            (report.requests, report.rate())
+        }
+    };
+    let spent = cpu::spent_ns(peer.pid()).saturating_sub(before);
+    if requests == 0 {
+        return Err(about("not one was answered"));
+    }
+    Ok(Cost { cpu_us: spent as f64 / requests as f64 / 1000.0, rate })
+}
+
+fn wrk(scenario: &Scenario, address: SocketAddr, seconds: u32) -> Report {
     let connections = scenario.connections.to_string();
     let mut arguments = vec!["--threads", "1", "--connections", &connections];
-    if scenario.fresh {
+    if scenario.manner == Manner::Fresh {
         arguments.extend(["--header", "Connection: close"]);
     }
-    let before = cpu::spent_ns(peer.pid());
-    let address = peer.addresses(scenario.tls)[scenario.body];
     let scheme = if scenario.tls { "https" } else { "http" };
-    let report = Wrk::start_with(scheme, address, seconds, &arguments).report();
-    let spent = cpu::spent_ns(peer.pid()).saturating_sub(before);
-    if report.failures() > 0 || report.requests == 0 {
-        return Err(format!("{}, {}: requests have failed\n{}", peer.name, scenario.name, report.text));
-    }
-    Ok(Cost { cpu_us: spent as f64 / report.requests as f64 / 1000.0, rate: report.rate() })
+    Wrk::start_with(scheme, address, seconds, &arguments).report()
 }

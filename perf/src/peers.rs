@@ -70,7 +70,7 @@ impl Peer {
             let tls = match tls {
                 true => format!(
                     " ssl;\n  ssl_certificate {path}/pem; ssl_certificate_key {path}/pem;\n  \
-                     ssl_ecdh_curve X25519:prime256v1"
+                     ssl_protocols TLSv1.2 TLSv1.3; ssl_ecdh_curve X25519:prime256v1"
                 ),
                 false => String::new(),
             };

@@ -1,0 +1,48 @@
+//! Clients that shake hands from the start each time, which wrk cannot be told to: it resumes its sessions.
+
+use openssl::ssl::{SslConnector, SslMethod, SslSessionCacheMode, SslVerifyMode};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What each of them asks for.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// Lets so many clients come, ask and go for so many seconds, one connection after the other each, and returns how many
+/// requests were answered.
+///
+/// # Errors
+/// Why a request was not.
+pub fn crowd(address: SocketAddr, clients: u32, seconds: u32) -> Result<u64, String> {
+    let until = Instant::now() + Duration::from_secs(u64::from(seconds));
+    let clients: Vec<_> = (0..clients).map(|_| thread::spawn(move || client(address, until))).collect();
+    clients.into_iter().map(|client| client.join().map_err(|_| "a client panicked".to_owned())?).sum()
+}
+
+fn client(address: SocketAddr, until: Instant) -> Result<u64, String> {
+    let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(|error| error.to_string())?;
+    builder.set_verify(SslVerifyMode::NONE);
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    let connector = builder.build();
+    let mut answered = 0;
+    while Instant::now() < until {
+        ask(&connector, address)?;
+        answered += 1;
+    }
+    Ok(answered)
+}
+
+fn ask(connector: &SslConnector, address: SocketAddr) -> Result<(), String> {
+    let failed = |error: io::Error| format!("a client: {error}");
+    let stream = TcpStream::connect(address).map_err(failed)?;
+    let mut stream =
+        connector.connect("localhost", stream).map_err(|error| format!("a handshake: {error}"))?;
+    stream.write_all(REQUEST).map_err(failed)?;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    Err(format!("a client: {read:?}: {}", String::from_utf8_lossy(&answer)))
+}
