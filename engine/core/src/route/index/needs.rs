@@ -47,11 +47,16 @@ pub(super) struct Fact {
 /// How a fact is recognised when it is asked for again: by its pattern as written.
 type Written4 = (View, Kind, bool, String);
 
+/// What of a text is asked of which subject, whether case counts, and the text.
+type AboutText = (View, u8, bool, Box<[u8]>);
+
 /// The facts that conditions need, each once.
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) list: Vec<Fact>,
     known: HashMap<Written4, Vec<u32>>,
+    /// Facts about texts.
+    texts: HashMap<AboutText, u32>,
     named: Vec<Needed>,
 }
 
@@ -135,6 +140,27 @@ impl Facts {
         Needed { needs: needs.collect(), pure }
     }
 
+    /// The number of a fact. Different patterns may ask for one text, and how many do says what it is worth.
+    fn number(&mut self, view: &View, test: Necessary) -> u32 {
+        let next = self.list.len() as u32;
+        let (kind, text) = match &test {
+            Necessary::Exact(text) => (0, text),
+            Necessary::Prefix(text) => (1, text),
+            Necessary::Suffix(text) => (2, text),
+            Necessary::Contain(text) => (3, text),
+            Necessary::Expression(_) => {
+                self.list.push(Fact { view: view.clone(), test });
+                return next;
+            }
+        };
+        let key = (view.clone(), kind, text.ignore_case, text.bytes.clone());
+        let number = *self.texts.entry(key).or_insert(next);
+        if number == next {
+            self.list.push(Fact { view: view.clone(), test });
+        }
+        number
+    }
+
     /// Facts that are all true if a condition with a pattern holds.
     fn leaf(&mut self, condition: &Condition) -> Vec<u32> {
         let (subject, written) = match condition {
@@ -166,8 +192,7 @@ impl Facts {
         }
         let mut numbers = Vec::new();
         for test in necessary(&view.subject, written) {
-            numbers.push(self.list.len() as u32);
-            self.list.push(Fact { view: view.clone(), test });
+            numbers.push(self.number(&view, test));
         }
         self.known.insert(key, numbers.clone());
         numbers
@@ -195,4 +220,20 @@ fn necessary(subject: &Subject, written: &Written) -> Vec<Necessary> {
         Necessary::Expression(hir) => lines::confined(&hir).map(Necessary::Expression),
     });
     of_lines.filter(|one| !matches!(one, Necessary::Contain(text) if text.bytes.is_empty())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::sample::posix;
+
+    /// What many patterns have in common is one fact, so that it can be seen to tell nothing apart.
+    #[test]
+    fn a_text_of_several_patterns_is_one_fact() {
+        let mut facts = Facts::new(&[]);
+        let mut of = |text: &str| facts.of(&Condition::Path(posix(text)));
+        let (one, other) = (of("^/a[0-9]/one/.*[.]html$"), of("^/a[0-9]/other/.*[.]html$"));
+        let common: Vec<&Need> = one.iter().filter(|need| other.contains(need)).collect();
+        assert_eq!(common.len(), 2, "the beginning and the end: {one:?} {other:?}");
+    }
 }
