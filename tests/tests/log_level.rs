@@ -25,11 +25,12 @@ fn ctl(proxy: &Proxy, words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Asks until a request is written in this form.
+/// Asks until a request is written in this form: each worker learns of a change when it is told, and requests before that
+/// are written as before, or not at all.
 fn wait_line(proxy: &Proxy, path: &str, line: &str) {
     until(line, || {
         assert_eq!(proxy.client().get(path).status, 200);
-        proxy.lines().find(|all| all.iter().any(|written| written == line).then_some(()))
+        proxy.lines().all().iter().any(|written| written == line).then_some(())
     });
 }
 
