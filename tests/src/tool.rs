@@ -3,8 +3,9 @@
 
 use crate::barrier::until;
 use crate::port::Port;
-use crate::process::Running;
+use crate::process::{self, Running};
 use crate::wire;
+use nix::sys::signal::Signal;
 use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpStream;
@@ -127,9 +128,15 @@ impl Server {
         self.running.pid()
     }
 
-    /// Ends it at once, with everything it has under way.
+    /// Ends it at once, with everything it has under way and every process that it has started: nginx's workers outlive
+    /// a master that is killed, and go on listening.
     pub fn kill(&mut self) {
+        let family = if self.running.ended().is_none() { process::family(self.pid()) } else { Vec::new() };
         self.running.kill();
+        for pid in family.into_iter().filter(|&pid| pid != self.running.pid()) {
+            // It may have gone with the one above it.
+            let _ = process::signal(pid, Signal::SIGKILL);
+        }
     }
 
     /// Starts it again where it was.
@@ -137,8 +144,14 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub fn restart(&mut self) {
-        self.running.kill();
+        self.kill();
         self.running = spawn(&self.port, &self.command);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
