@@ -164,14 +164,20 @@ pub fn with_files(text: &str, below: &Path) -> String {
     for page in ["missing", "sorry"] {
         fs::write(etc.join(format!("{page}.html")), format!("<h1>{page}</h1>")).expect("a page");
     }
+    for folder in ["challenges", "files"] {
+        let folder = below.join("lib").join(folder);
+        fs::create_dir_all(&folder).expect("a directory");
+        fs::write(folder.join("file.txt"), "from a file").expect("a file");
+    }
     let pem = etc.join("server.pem");
-    if text.contains("server.pem") && !pem.exists() {
+    if text.contains(".pem") && !pem.exists() {
         let path = |name: &str| below.join(name).to_string_lossy().into_owned();
         let (key, crt) = (path("key"), path("crt"));
         let words =
             ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=example.com"];
         let output = tool::run("openssl", words.into_iter().chain(["-keyout", &key, "-out", &crt]));
         assert!(output.status.success(), "{output:?}");
+        fs::copy(&crt, etc.join("authority.pem")).expect("a file");
         let both = [fs::read(crt).expect("a file"), fs::read(key).expect("a file")].concat();
         fs::write(pem, both).expect("a file");
     }

@@ -1,9 +1,17 @@
 //! The example configurations of the manual: each loads as it stands and does what its comment says.
 
-use ounce_tests::example::{Example, names};
-use ounce_tests::origin::Exchange;
+use ounce_tests::barrier::until;
+use ounce_tests::client::Client;
+use ounce_tests::dns::{Dns, addresses};
+use ounce_tests::example::{self, Example, names};
+use ounce_tests::origin::{Exchange, Origin};
+use ounce_tests::papers::Papers;
+use ounce_tests::port::Port;
+use ounce_tests::proxy::{Setup, service};
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
+use std::sync::Arc;
 
 const HOST: &str = "Host: example.com";
 
@@ -205,7 +213,7 @@ fn log_formats() {
         line.ends_with(|c: char| c.is_ascii_digit()) && line.contains("127.0.0.1 GET /a -> 200 0."),
         "{line}"
     );
-    let mut client = ounce_tests::client::Client::connect(example.listener("203.0.113.1:8080"));
+    let mut client = Client::connect(example.listener("203.0.113.1:8080"));
     let _ = client.get("/b");
     let line = example.proxy.lines().wait_for("an object", |line| line.contains("\"/b\""));
     let object = &line[line.find('{').expect("an object")..];
@@ -267,4 +275,97 @@ fn limits() {
     assert_eq!(example.ask("DELETE", "/a", &[HOST]).status, 405);
     assert_eq!(example.ask("GET", &format!("/{}", "a".repeat(300)), &[HOST]).status, 414);
     assert_eq!(example.ask("POST", "/a", &[HOST, "Content-Length: 2000"]).status, 413);
+}
+
+#[test]
+fn own_services() {
+    let example = Example::start("own-services");
+    let text = |target: &str, host: &str| {
+        let answer = example.ask("GET", target, &[&format!("Host: {host}")]);
+        assert_eq!(answer.status, 200, "{target}");
+        (answer.fields.get("Content-Type").unwrap_or_default().to_owned(), answer.text())
+    };
+    let site = "example.com";
+    assert_eq!(text("/.well-known/acme-challenge/file.txt", site).1, "from a file");
+    assert_eq!(text("/static/file.txt", site), ("text/plain".to_owned(), "from a file".to_owned()));
+    let (kind, metrics) = text("/metrics", site);
+    assert!(kind.starts_with("application/openmetrics-text") && metrics.ends_with("# EOF\n"), "{kind}");
+    let (kind, listeners) = text("/listener/", "control.example.com");
+    assert!(kind == "application/json" && listeners.contains("\"metrics\""), "{kind}: {listeners}");
+    assert_eq!(example.backend_of("/listener/", &["Host: example.com"]), "192.0.2.10:8080");
+    assert_eq!(example.backend_of("/static/absent", &["Host: example.com"]), "404");
+}
+
+/// As [`Example`], but what answers over TLS has certificates that the example speaks of.
+#[test]
+fn https_backends() {
+    let papers = Papers::new();
+    papers.signed("internal", "DNS:internal.example.com", &["-days", "30"]);
+    let origins = ["public", "internal"].map(Origin::named);
+    let secured = |origin: &Origin, certificate: &str| {
+        let cert = papers.line("Cert", certificate);
+        let inside = service(&[origin.address()]);
+        Setup::new()
+            .text(&format!("ListenHTTPS\nAddress 127.0.0.1\nPort {{port}}\n{cert}{inside}End\n"))
+            .start()
+    };
+    let public = secured(&origins[0], "b.pem");
+    for (certificate, answer) in [("internal.pem", (200, "internal")), ("a.pem", (503, ""))] {
+        let internal = secured(&origins[1], certificate);
+        let setup = Setup::new();
+        let text = example::with_files(&example::text("https-backends"), setup.folder());
+        fs::copy(papers.path("ca.crt"), setup.folder().join("etc/authority.pem")).expect("a file");
+        example::check("https-backends", &text, setup.folder());
+        let text = text
+            .replace("203.0.113.1\n    Port    80", "127.0.0.1\n    Port    {port}")
+            .replace(
+                "192.0.2.11\n            Port       443",
+                &format!("127.0.0.1\nPort {}", internal.address().port()),
+            )
+            .replace(
+                "192.0.2.10\n            Port    443",
+                &format!("127.0.0.1\nPort {}", public.address().port()),
+            );
+        let proxy = setup.text(&text).start();
+        let mut client = Client::connect(proxy.address());
+        assert_eq!(client.get("/").text(), "public");
+        let seen = client.get("/internal/a");
+        assert_eq!(
+            (seen.status, if seen.status == 200 { seen.text() } else { String::new() }),
+            (answer.0, answer.1.into())
+        );
+    }
+}
+
+/// As [`Example`], but with a name server that knows the name.
+#[test]
+fn looked_up() {
+    let (setup, dns) = (Setup::new(), Dns::start());
+    let (port, spare) = (Arc::new(Port::reserve()), Origin::named("spare"));
+    let origins = ["127.0.0.2", "127.0.0.3"].map(|ip| Origin::at(Arc::clone(&port), ip));
+    dns.say("app.example.com", addresses(60, &["127.0.0.2", "127.0.0.3"]));
+    let text = example::with_files(&example::text("resolve"), setup.folder());
+    example::check("resolve", &text, setup.folder());
+    let text = text
+        .replace("203.0.113.1\n    Port    80", "127.0.0.1\n    Port    {port}")
+        .replace("Port          8080", &format!("Port {}", port.number()))
+        .replace(
+            "192.0.2.10\n            Port    8080",
+            &format!("127.0.0.1\nPort {}", spare.address().port()),
+        );
+    let proxy = setup.text(&dns.resolver()).text(&text).start();
+    let mut client = Client::connect(proxy.address());
+    until("both addresses to be used", || {
+        let _ = client.get("/");
+        origins.iter().all(|origin| origin.count() > 0).then_some(())
+    });
+    let before = origins.each_ref().map(Origin::count);
+    for _ in 0..20 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert_eq!(origins.each_ref().map(Origin::count), before.map(|count| count + 10));
+    for origin in &origins {
+        origin.stop();
+    }
+    until("the spare server", || (client.get("/").text() == "spare").then_some(()));
 }
