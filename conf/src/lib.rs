@@ -120,6 +120,28 @@
 //! | `ACME` is relative to the working directory | to the include directory, as Pound's development version | a service has no working directory worth the name |
 //! | a directory that is not there is found out by requests | an error when loading | it can be known |
 //! | times are whole seconds | also `90s`, `2m`, `1h`, `1d`; sizes also `64k`, `1m`, `1g` | as Pound's development version |
+//! | header lines of a request that are none are dropped; folded ones too | 400 | what two readers understand differently is how requests are smuggled |
+//! | a request of HTTP/1.1 without `Host`, or with two | 400 | as above (RFC 9112 3.2) |
+//! | a request target is not looked at | 400 unless it is one (RFC 9112 3.2) | as above |
+//! | `Transfer-Encoding` in HTTP/1.0 is passed on without the body | 400 | as above |
+//! | chunk extensions and trailers are passed on as they are | extensions end here; trailers are checked as headers are | as above |
+//! | a control byte in a header line is 500 | 400 | it is the client's fault |
+//! | refusals are HTTP/1.0, without a length | HTTP/1.1 with `Content-Length` and `Connection: close`; none has a body after `HEAD` | a client knows when it has all |
+//! | hop-by-hop headers are passed on | they end here (RFC 9110 7.6.1) | they are about the connection, and there are two |
+//! | a backend's connection belongs to one client's | it serves anybody, unless a client logs in on it (NTLM, Negotiate) | connecting costs more than asking |
+//! | interim responses are swallowed or taken for the answer | passed on, to clients of HTTP/1.1 | RFC 9110 15.2 |
+//! | header lines of an answer that are none are dropped; long ones become 413 or 414 | 503 | the client did nothing wrong |
+//! | of two lengths of an answer the last holds, and chunks before both | 503 | nobody knows where it ends |
+//! | answers 305 and 306 have no body | as any other (RFC 9110 6.4.1) | what is sent would be taken for the next answer |
+//! | after a redirect the connection stays open although it says `close` | it is closed | as it says |
+//! | absolute locations are rewritten whatever host they name | as documented: the backend's, and with 1 our own | a foreign host is meant |
+//! | names in locations are looked up | they are foreign unless the request named them | no request waits for a name server |
+//! | only the first `Set-Cookie` is looked at, or none | each | applications set several |
+//! | `X-SSL-` headers of a client pass when there is nothing to put in their place | never | a backend believes them |
+//! | `X-SSL-serial` is -1 beyond 63 bits, `X-SSL-certificate` is folded | the whole number; one line | they are to be read |
+//! | `SIGHUP` ends the program | loads the configuration anew | asked for since 2002 |
+//! | `SIGUSR1` kills the supervisor, `SIGUSR2` too | log files are reopened; the program is replaced | as elsewhere |
+//! | without `Daemon` there is no supervisor | there always is | a worker that dies is replaced |
 
 #![forbid(unsafe_code)]
 
