@@ -86,6 +86,20 @@ fn networks_select() {
     assert_eq!(service_of(&proxy, "/", HOST), "near");
 }
 
+/// On a socket of both families an IPv4 client has an address of IPv6 that holds its own, and is known by its own.
+#[test]
+fn a_client_that_comes_mapped_is_the_one_it_is() {
+    let origin = Origin::named("a");
+    let services = format!(
+        "Service\nACL\n\"127.0.0.0/8\"\nEnd\nNot ACL\n\"::/0\"\nEnd\n{}End\n",
+        backend(origin.address(), "")
+    );
+    let proxy = Setup::new().text(&format!("ListenHTTP\nAddress ::\nPort {{port}}\n{services}End\n")).start();
+    assert_eq!(ask(&proxy, "/", HOST).text(), "a");
+    let sent = origin.received().wait_len("a request", 1).remove(0);
+    assert_eq!(sent.fields.get("X-Forwarded-For"), Some("127.0.0.1"));
+}
+
 #[test]
 fn a_listener_s_services_come_before_the_global_ones_in_their_order() {
     let text = named("global", "");
