@@ -2,7 +2,7 @@
 //!
 //! A [`Diagnostic`] carries everything needed to print it, so it outlives the files it speaks of.
 
-use crate::source::{Sources, Span};
+use crate::source::{Place, Sources, Span};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,30 +37,6 @@ pub struct Note {
     pub place: Place,
     /// What is there.
     pub text: String,
-}
-
-/// A range of a file's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The file as it was named.
-    pub file: String,
-    /// First character.
-    pub start: Position,
-    /// Last character (inclusive, as Pound counts).
-    pub end: Position,
-    /// The first line of the range, without its line end.
-    pub excerpt: String,
-    /// The range in `excerpt`, in bytes; cut at its end.
-    pub range: std::ops::Range<usize>,
-}
-
-/// A position in a file, counted as Pound does: from 1, a byte is one column and a TAB is eight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Line, from 1.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
 }
 
 /// A finding whose place is still a span, as parser and lowering report it.

@@ -159,10 +159,11 @@ mod suggest;
 mod tree;
 mod upgrade;
 
-pub use diag::{Diagnostic, Level, Note, Place, Position};
+pub use diag::{Diagnostic, Level, Note};
 pub use grammar::{Directive, Group, directives, help_directives};
 pub use lower::built_in_log_format;
 pub use resolv_conf::system_name_servers;
+pub use source::{Place, Position};
 
 use diag::{Findings, Problem};
 use model::{Ahead, Config, Pattern};

@@ -1,6 +1,7 @@
 //! How a diagnostic is printed: Pound's line, or that line with the user's own text under it.
 
-use crate::diag::{Diagnostic, Level, Place};
+use crate::diag::{Diagnostic, Level};
+use crate::source::Place;
 use annotate_snippets::{AnnotationKind, Group, Renderer, Snippet};
 use std::fmt::Write as _;
 

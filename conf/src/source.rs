@@ -1,6 +1,5 @@
 //! The files of a configuration: their text, where each was included, and places in them.
 
-use crate::diag::{Place, Position};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -23,6 +22,30 @@ impl Span {
     pub(crate) fn to(self, last: Span) -> Span {
         if self.file == last.file { Span { end: last.end.max(self.end), ..self } } else { self }
     }
+}
+
+/// A range of a file's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file as it was named.
+    pub file: String,
+    /// First character.
+    pub start: Position,
+    /// Last character (inclusive, as Pound counts).
+    pub end: Position,
+    /// The first line of the range, without its line end.
+    pub excerpt: String,
+    /// The range in `excerpt`, in bytes; cut at its end.
+    pub range: std::ops::Range<usize>,
+}
+
+/// A position in a file, counted as Pound does: from 1, a byte is one column and a TAB is eight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
 }
 
 /// Largest file that is read: a limit for mistakes such as including a disk image.

@@ -6,8 +6,9 @@
 
 use ounce_conf::{Options, load_text};
 use ounce_core::Peer;
-use ounce_core::http::h1::parse::{self, Rules};
+use ounce_core::http::h1::parse;
 use ounce_core::http::head::RequestHead;
+use ounce_core::http::rules::Rules;
 use ounce_core::route::{Captures, Ids, Plan, Request, compile, select};
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -3,8 +3,9 @@
 
 use ounce_conf::{Diagnostic, Level, Options, load_text, upgrade_text};
 use ounce_core::http::h1::chunked::Decoder;
-use ounce_core::http::h1::parse::{self, ResponseRules, Rules};
+use ounce_core::http::h1::parse;
 use ounce_core::http::h1::write::{self, RequestPlan, ResponsePlan};
+use ounce_core::http::rules::{ResponseRules, Rules};
 use ounce_core::http::{RequestHead, ResponseHead, Version};
 
 /// A target of fuzzing.

@@ -1,7 +1,8 @@
 //! Rows of the global scope: the process, defaults for what follows, and the sections.
 
+use super::listener::{HEADER_OPTIONS, LINE_SIZE};
+use super::session::BALANCERS;
 use super::{Body, GLOBAL, Kind, Repeat, Row, SERVICE, Scope, Switch};
-use super::{listener::HEADER_OPTIONS, session::BALANCERS};
 use super::{many, one, optional, row};
 
 const EVERYWHERE: &[Scope] = &Scope::ALL;
@@ -11,8 +12,6 @@ const WITH_FORWARDED: &[Scope] = &[Scope::Global, Scope::Http, Scope::Https, Sco
 const COUNT: Kind = Kind::Number { min: 1, max: 65535 };
 const WORKER_THREADS: &str = "there are no worker threads; Workers says how many processes serve";
 const WORKER_QUEUE: &str = "connections wait in the kernel, not in a queue for worker threads";
-
-pub(super) const LINE_SIZE: Kind = Kind::Size { min: 4096, max: 0xffff_ffff };
 
 pub(super) const ROWS: &[Row] = &[
     row("User", GLOBAL, "switch to this user after the sockets are bound").takes(&[one(Kind::Text, "user")]),

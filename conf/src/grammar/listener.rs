@@ -1,12 +1,14 @@
 //! Rows of listeners and of the changes to requests that listeners and services share.
 
-use super::global::LINE_SIZE;
 use super::{Kind, LISTENER, Repeat, Row, Scope, Switch};
 use super::{any, many, one, optional, row};
 
 /// Words of `HeaderOption`, in the order that lowering knows.
 pub(super) const HEADER_OPTIONS: Kind =
     Kind::Word(&["none", "all", "forwarded", "no-forwarded", "ssl", "no-ssl"]);
+
+/// `LineBufferSize`.
+pub(super) const LINE_SIZE: Kind = Kind::Size { min: 4096, max: 0xffff_ffff };
 
 /// Codes that have an error page.
 pub(super) const PAGE_CODES: Kind = Kind::Code(&[400, 401, 403, 404, 405, 413, 414, 429, 500, 501, 503]);

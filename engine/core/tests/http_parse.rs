@@ -1,7 +1,8 @@
 //! Heads: where they end, what is refused before they do, what is made of those that are accepted, and which
 //! responses are not.
 
-use ounce_core::http::h1::parse::{self, ResponseRules, Rules};
+use ounce_core::http::h1::parse;
+use ounce_core::http::rules::{ResponseRules, Rules};
 use ounce_core::http::sanitize::CHECKS;
 use ounce_core::http::target::Form;
 use ounce_core::http::{Framing, Known, Method, RequestHead, ResponseHead, Version};

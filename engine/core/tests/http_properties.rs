@@ -2,8 +2,9 @@
 //! head and back to bytes.
 
 use ounce_core::http::h1::chunked::Decoder;
-use ounce_core::http::h1::parse::{self, ResponseRules, Rules};
+use ounce_core::http::h1::parse;
 use ounce_core::http::h1::write::{self, RequestPlan, ResponsePlan};
+use ounce_core::http::rules::{ResponseRules, Rules};
 use ounce_core::http::{Framing, Known, RequestHead, ResponseHead, Version};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,7 +1,8 @@
 //! What heads look like when they have been written.
 
-use ounce_core::http::h1::parse::{self, ResponseRules, Rules};
+use ounce_core::http::h1::parse;
 use ounce_core::http::h1::write::{self, Edit, Forwarded, Line, RequestPlan, ResponsePlan, Sink};
+use ounce_core::http::rules::{ResponseRules, Rules};
 use ounce_core::http::{Framing, Known, RequestHead, ResponseHead, Version};
 
 const RULES: Rules = Rules { line_max: 4096, methods: 4, max_uri: None };

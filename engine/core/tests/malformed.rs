@@ -1,7 +1,8 @@
 //! Every line of `tests/data/malformed.txt` through the parser: at once, and byte by byte.
 
 use ounce_core::http::h1::chunked::Decoder;
-use ounce_core::http::h1::parse::{self, Rules};
+use ounce_core::http::h1::parse;
+use ounce_core::http::rules::Rules;
 use ounce_core::http::{Framing, RequestHead};
 use std::collections::HashSet;
 

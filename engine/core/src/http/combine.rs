@@ -74,8 +74,9 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::parse::{self, Rules};
+    use crate::http::h1::parse;
     use crate::http::head::RequestHead;
+    use crate::http::rules::Rules;
 
     fn combined(lines: &str, names: &[&str]) -> (bool, Vec<String>) {
         let bytes = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n").into_bytes();

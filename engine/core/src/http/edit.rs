@@ -72,8 +72,9 @@ pub(crate) fn delete(bytes: &[u8], fields: &mut Fields, mut matches: impl FnMut(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::parse::{self, Rules};
+    use crate::http::h1::parse;
     use crate::http::head::RequestHead;
+    use crate::http::rules::Rules;
 
     fn head(lines: &str) -> (Vec<u8>, RequestHead) {
         let bytes = format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes();

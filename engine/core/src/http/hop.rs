@@ -113,11 +113,12 @@ mod tests {
     use super::*;
     use crate::http::h1::parse;
     use crate::http::head::RequestHead;
+    use crate::http::rules::Rules;
 
     fn head(lines: &str) -> (String, RequestHead, Result<(), &'static str>) {
         let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
         let mut head = RequestHead::default();
-        let outcome = parse::request(text.as_bytes(), &parse::Rules::default(), &mut head);
+        let outcome = parse::request(text.as_bytes(), &Rules::default(), &mut head);
         (text, head, outcome.map_err(|refusal| refusal.why))
     }
 

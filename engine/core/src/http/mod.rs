@@ -29,6 +29,7 @@ pub mod limits;
 pub mod method;
 mod octets;
 pub mod reply;
+pub mod rules;
 pub mod sanitize;
 pub mod target;
 pub mod upgrade;

@@ -230,8 +230,9 @@ fn escape(text: &[u8], into: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::parse::{self, ResponseRules};
+    use crate::http::h1::parse;
     use crate::http::head::{Framing, ResponseHead};
+    use crate::http::rules::ResponseRules;
 
     /// The reply as a client parses it: head, body.
     fn read(reply: &Reply) -> (ResponseHead, String) {

@@ -9,10 +9,10 @@
 use super::authority::Authority;
 use super::fields::{Known, Span};
 use super::h1::framing;
-use super::h1::parse::{LONG_HEADER_LINE, LONG_REQUEST_LINE, Lines, Rules};
 use super::head::{Framing, Refusal, RequestHead, Version};
 use super::hop;
 use super::method::Method;
+use super::rules::{LONG_HEADER_LINE, LONG_REQUEST_LINE, Lines, Rules};
 use super::target;
 use super::upgrade;
 

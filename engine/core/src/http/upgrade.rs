@@ -31,8 +31,9 @@ fn is_websocket(bytes: &[u8], fields: &Fields) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::h1::parse::{self, ResponseRules, Rules};
+    use crate::http::h1::parse;
     use crate::http::head::{RequestHead, ResponseHead};
+    use crate::http::rules::{ResponseRules, Rules};
 
     fn offers(text: &str) -> bool {
         let mut head = RequestHead::default();

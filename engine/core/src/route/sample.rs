@@ -4,8 +4,9 @@ use super::compile::{Ids, compile};
 use super::plan::Plan;
 use super::request::Request;
 use crate::Peer;
-use crate::http::h1::parse::{self, ResponseRules, Rules};
+use crate::http::h1::parse;
 use crate::http::head::{RequestHead, ResponseHead};
+use crate::http::rules::{ResponseRules, Rules};
 use ounce_conf::built_in_log_format;
 use ounce_conf::model::{
     Address, Backend, BackendKind, Balancer, Condition, Config, Flavour, Global, HeaderOption, IoEngine,

@@ -4,11 +4,11 @@
 //! whatever could be read in two ways is refused, and what is passed on is written anew from the one way we
 //! read it.
 
-use super::parse::ResponseRules;
 use crate::http::fields::{Fields, Known};
 use crate::http::head::{Framing, Refusal, ResponseFault, Version};
 use crate::http::limits::CONTENT_LENGTH_MAX;
 use crate::http::octets;
+use crate::http::rules::ResponseRules;
 
 /// What the Transfer-Encoding fields list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,8 +182,9 @@ fn codings(bytes: &[u8], fields: &Fields) -> Codings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::h1::parse::{self, Rules};
+    use crate::http::h1::parse;
     use crate::http::head::{RequestHead, ResponseHead};
+    use crate::http::rules::Rules;
 
     fn of_request(version: &str, lines: &str) -> Result<Framing, u16> {
         let text = format!("POST / {version}\r\nHost: h\r\n{lines}\r\n");

@@ -9,53 +9,12 @@ use crate::http::fields::{Field, Fields, Known, Span};
 use crate::http::h1::framing;
 use crate::http::head::{Framing, Refusal, RequestHead, ResponseFault, ResponseHead, Version};
 use crate::http::hop;
-use crate::http::limits::{FIELDS_MAX, HEAD_BYTES_MAX, LINE_BYTES_DEFAULT};
+use crate::http::limits::{FIELDS_MAX, HEAD_BYTES_MAX};
+use crate::http::rules::{LONG_HEADER_LINE, LONG_REQUEST_LINE, Lines, ResponseRules, Rules};
 use crate::http::sanitize::{self, Draft};
 use crate::http::upgrade;
 use httparse::{Error, Header, ParserConfig, Status};
 use std::mem::MaybeUninit;
-
-/// What a listener allows beyond the syntax.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// `LineBufferSize`: a line with its end must be shorter than this, in bytes.
-    pub line_max: u32,
-    /// `xHTTP`: the highest allowed level of methods.
-    pub methods: u8,
-    /// `MaxURI`: longest request target as sent, in bytes.
-    pub max_uri: Option<u32>,
-}
-
-impl Default for Rules {
-    fn default() -> Rules {
-        Rules { line_max: LINE_BYTES_DEFAULT, methods: 0, max_uri: None }
-    }
-}
-
-/// What is known of a response before it comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResponseRules {
-    /// `LineBufferSize`: a line with its end must be shorter than this, in bytes.
-    pub line_max: u32,
-    /// The request was HEAD.
-    pub request_is_head: bool,
-    /// The request was CONNECT: a 2xx response turns the connection into a tunnel.
-    pub request_is_connect: bool,
-    /// The request offered an upgrade and the offer was passed on ([`crate::http::Hop::upgrade`]); without,
-    /// 101 is a fault.
-    pub upgrade_offered: bool,
-}
-
-impl Default for ResponseRules {
-    fn default() -> ResponseRules {
-        ResponseRules {
-            line_max: LINE_BYTES_DEFAULT,
-            request_is_head: false,
-            request_is_connect: false,
-            upgrade_offered: false,
-        }
-    }
-}
 
 /// How many bytes of empty lines precede a request line (RFC 9112 2.2 has them ignored). A CR at the very end
 /// is left: what it is depends on the next byte.
@@ -114,9 +73,6 @@ pub fn partial_fault(bytes: &[u8], line_max: u32) -> Option<Refusal> {
     (tail.len() > open_max && memchr::memrchr(b'\n', tail).is_none()).then_some(LONG_HEADER_LINE)
 }
 
-pub(crate) const LONG_REQUEST_LINE: Refusal = Refusal::new(414, "request line too long");
-/// 413 and not 431: what Pound answers, and what its users' error pages are for.
-pub(crate) const LONG_HEADER_LINE: Refusal = Refusal::new(413, "header line too long");
 const LARGE_HEAD: Refusal = Refusal::new(413, "head too large");
 const MANY_FIELDS: Refusal = Refusal::new(413, "too many header fields");
 
@@ -236,14 +192,6 @@ fn read_response(
 fn reason(bytes: &[u8]) -> Span {
     const BEFORE: usize = "HTTP/1.1 200 ".len();
     Span { start: BEFORE as u32, end: first_line(bytes).len().max(BEFORE) as u32 }
-}
-
-/// Lengths of lines, their ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lines {
-    pub(crate) start_line: u32,
-    /// Of the header lines.
-    pub(crate) longest: u32,
 }
 
 /// Fills the field table and measures the lines by where the next one begins.
