@@ -218,8 +218,11 @@ impl<R: Ring> Worker<'_, R> {
             Some(Address::Inet(address)) => Some(address),
             _ => None,
         });
-        let session = match self.certificates.get(listener) {
-            Some(Some(certificates)) => match Session::accept(certificates, self.ring.pool()) {
+        let alone = self.software.get(listener).and_then(Option::as_ref);
+        let alone = alone.filter(|_| !self.cards.is_trusted());
+        let certificates = alone.or(self.certificates.get(listener).and_then(Option::as_ref));
+        let session = match certificates {
+            Some(certificates) => match Session::accept(certificates, self.ring.pool()) {
                 Some(session) => Some(session),
                 None => {
                     self.counters.add(Counter::TlsFailures, 1);
@@ -227,7 +230,7 @@ impl<R: Ring> Worker<'_, R> {
                     return;
                 }
             },
-            _ => None,
+            None => None,
         };
         let Some(key) = self.core.admit(listener, peer, local, tick, &mut self.fx) else {
             self.ring.close(fd, true);
@@ -236,6 +239,7 @@ impl<R: Ring> Worker<'_, R> {
         self.adopt(key, fd);
         if let Some(socket) = self.socket(key) {
             socket.tls = session.map(Box::new);
+            socket.listener = Some(listener);
         }
         self.start_receive(key);
         debug_assert!(self.socket(key).is_some_and(|socket| socket.receive == Receive::On));

@@ -175,6 +175,7 @@ impl<R: Ring> Worker<'_, R> {
         for splice in [socket.source_of, socket.sink_of].into_iter().flatten() {
             self.abandon_splice(splice);
         }
+        self.leave_card(key);
         // What TLS has to say at the end goes out first.
         self.kick(key);
         self.close_if_joined(key);
@@ -188,7 +189,11 @@ impl<R: Ring> Worker<'_, R> {
             return;
         }
         let fd = socket.fd;
+        let (tls, pause) = (socket.tls.take(), socket.pause);
         self.sockets[key.index as usize] = None;
+        if let Some(tls) = tls.filter(|tls| tls.is_paused()) {
+            self.adopt_orphan(pause, tls);
+        }
         self.wheel.disarm(key.index);
         self.ring.close(fd, how == Close::Abort);
         self.pending.push_back((key, Event::Closed));

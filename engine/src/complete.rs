@@ -1,5 +1,6 @@
 //! From completions to events.
 
+use crate::card;
 use crate::socket::{Receive, Socket, op};
 use crate::tls::{Pulled, Session};
 use crate::worker::Worker;
@@ -21,6 +22,8 @@ impl<R: Ring> Worker<'_, R> {
             op::RECEIVE => self.received(token, outcome, more),
             op::SEND => self.sent(token, outcome),
             op::SOURCE | op::SINK => self.polled(token),
+            op::CARD => self.card_polled(token, &outcome),
+            op::CREW if token.slot == card::CREW => self.helped(),
             _ => return Some(Completion { token, outcome, more }),
         }
         self.carry_out();
@@ -29,7 +32,7 @@ impl<R: Ring> Worker<'_, R> {
 
     /// The socket that a token speaks of. Since a socket is closed only when all its operations have ended, none can
     /// be stale; one that is all the same is counted.
-    fn named(&mut self, token: Token) -> Option<&mut Socket> {
+    pub(crate) fn named(&mut self, token: Token) -> Option<&mut Socket> {
         let socket = self.sockets.get_mut(token.slot as usize).and_then(Option::as_mut);
         match socket {
             Some(socket) if socket.key.generation == token.generation => Some(socket),
@@ -92,6 +95,9 @@ impl<R: Ring> Worker<'_, R> {
                 match &mut socket.tls {
                     Some(tls) => {
                         tls.received(buf);
+                        if tls.is_fresh() {
+                            self.choose_hand(key);
+                        }
                         self.unseal(key);
                     }
                     None => self.report(key, Event::Received(buf)),
@@ -123,11 +129,28 @@ impl<R: Ring> Worker<'_, R> {
     }
 
     /// Tells the core what TLS makes of what came in.
-    fn unseal(&mut self, key: Key) {
+    pub(crate) fn unseal(&mut self, key: Key) {
+        self.unseal_from(key, None);
+    }
+
+    /// The same, beginning with what was pulled already.
+    pub(crate) fn unseal_from(&mut self, key: Key, mut first: Option<Pulled>) {
         while let Some(socket) = self.socket(key).filter(|socket| socket.closing.is_none()) {
             let Some(tls) = &mut socket.tls else { break };
-            match tls.pull() {
+            match first.take().unwrap_or_else(|| tls.pull()) {
                 Pulled::Nothing => break,
+                Pulled::Paused => {
+                    self.await_card(key);
+                    break;
+                }
+                Pulled::Crowded => {
+                    self.await_job(key);
+                    break;
+                }
+                Pulled::Elsewhere => {
+                    self.get_help(key);
+                    break;
+                }
                 Pulled::Established(_) if socket.backend.is_some() => self.report(key, Event::Connected),
                 Pulled::Established(secure) => {
                     self.counters.add(Counter::TlsHandshakes, 1);

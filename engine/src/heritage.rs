@@ -35,6 +35,8 @@ pub struct Heritage {
     pub ticket_lifetime_s: u64,
     /// How it talks to the kernel.
     pub io_engine: IoEngine,
+    /// Where its helper threads may run.
+    pub cpus: Vec<usize>,
     /// The engines and providers that it loads.
     pub cards: Vec<Card>,
 }

@@ -19,6 +19,7 @@
 
 mod accept;
 mod apply;
+mod card;
 mod complete;
 pub mod crew;
 pub mod feeds;

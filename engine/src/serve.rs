@@ -62,6 +62,9 @@ fn run<R: Ring>(
     drop_privileges()?;
     // A key that signed as root may not any more: better told now than to each client.
     tls.prove()?;
+    // However many they may be, clients come first.
+    let inherited = (heritage.sockets.len() + heritage.feeds.len()) as u64;
+    let others = inherited + tls.descriptors_max().min(files / 2);
     let log = heritage.log;
     let mut worker = Worker::new(WorkerSetup {
         ring,
@@ -70,10 +73,11 @@ fn run<R: Ring>(
         owner: heritage.owner,
         sockets: heritage.sockets.clone(),
         tls,
+        cpus: heritage.cpus.clone(),
         seed: seed(heritage),
         id: process::pid().unsigned_abs(),
         utc_offset,
-        clients_max: clients_max(files, heritage.sockets.len() + heritage.feeds.len()),
+        clients_max: clients_max(files, others),
         house: heritage.house,
         log: Box::new(move |batch: &[u8]| pairs::send(log, batch).unwrap_or(false)),
     });
@@ -155,8 +159,8 @@ fn watch_orders<R: Ring>(ring: &mut R, orders: std::os::fd::RawFd) {
 
 /// How many clients fit into the descriptors of this process, each with a connection to a backend, half as many parked
 /// ones, and the two ends of a pipe for each eighth.
-fn clients_max(files: u64, inherited: usize) -> u32 {
-    let free = files.saturating_sub(RESERVED_FDS + inherited as u64);
+fn clients_max(files: u64, others: u64) -> u32 {
+    let free = files.saturating_sub(RESERVED_FDS + others);
     u32::try_from(free * 4 / 11).unwrap_or(u32::MAX).clamp(16, 1 << 20)
 }
 

@@ -20,6 +20,8 @@ pub(crate) mod op {
     pub(crate) const ORDERS: u8 = 7;
     /// Wait for an answer of helper threads; the slot says of which ones.
     pub(crate) const CREW: u8 = 8;
+    /// Wait for a card; the slot says for which handshake.
+    pub(crate) const CARD: u8 = 9;
 }
 
 /// Whether the ring receives for a socket.
@@ -58,10 +60,18 @@ pub(crate) struct Socket {
     pub(crate) closing: Option<Close>,
     /// The bytes on the wire are TLS.
     pub(crate) tls: Option<Box<Session>>,
+    /// The listener that it came by.
+    pub(crate) listener: Option<usize>,
     /// Plaintext bytes whose ciphertext is being sent.
     pub(crate) sealed: u32,
     /// The peer has been told by TLS that nothing more will be sent.
     pub(crate) finished: bool,
+    /// Its place among the handshakes that a card has paused.
+    pub(crate) pause: Option<Key>,
+    /// Its handshake is to show whether the card can be trusted again.
+    pub(crate) tries_card: bool,
+    /// Until when its handshake may wait; 0 if it does not.
+    pub(crate) card_until_us: u64,
     /// The splice that reads from this socket.
     pub(crate) source_of: Option<u32>,
     /// The splice that writes to it.
@@ -85,8 +95,12 @@ impl Socket {
             torn: false,
             closing: None,
             tls: None,
+            listener: None,
             sealed: 0,
             finished: false,
+            pause: None,
+            tries_card: false,
+            card_until_us: 0,
             source_of: None,
             sink_of: None,
         }

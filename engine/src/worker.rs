@@ -1,6 +1,7 @@
 //! [`Worker`]: one loop, all traffic of one CPU.
 
 use crate::accept::Accepting;
+use crate::card::Desk;
 use crate::heritage::ListeningSocket;
 use crate::logout;
 use crate::orders::Order;
@@ -39,6 +40,8 @@ pub struct WorkerSetup<'p, R: Ring> {
     pub sockets: Vec<ListeningSocket>,
     /// What TLS needs.
     pub tls: Tls,
+    /// Where helper threads may run; on none, they stay where the worker is.
+    pub cpus: Vec<usize>,
     /// Random bits, different in each worker.
     pub seed: u64,
     /// Names this worker in problem lines: its process id.
@@ -61,6 +64,8 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) segment: &'p Segment,
     pub(crate) counters: &'p CounterPage,
     pub(crate) owner: Owner,
+    /// Names this worker in problem lines.
+    pub(crate) id: u32,
     /// By the index of the core's keys.
     pub(crate) sockets: Vec<Option<Socket>>,
     /// Addresses of the plan's backends in the kernel's form; `None` for those that are no servers, or wherever a name
@@ -71,6 +76,9 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) house: Option<RawFd>,
     pub(crate) accepting: Accepting,
     pub(crate) certificates: Vec<Option<Certificates>>,
+    /// The same without cards, where software can do without them.
+    pub(crate) software: Vec<Option<Certificates>>,
+    pub(crate) cards: Desk,
     pub(crate) wheel: Wheel,
     pub(crate) splices: Vec<Option<Splice>>,
     /// Empty pipes for the next splices.
@@ -111,12 +119,15 @@ impl<'p, R: Ring> Worker<'p, R> {
             segment: setup.segment,
             counters: setup.segment.counters().page(setup.owner.worker),
             owner: setup.owner,
+            id: setup.id,
             sockets: Vec::new(),
             addresses: setup.plan.backends.iter().map(address).collect(),
             dialers: setup.tls.dialers,
             house: setup.house,
             accepting: Accepting::new(&setup.sockets),
             certificates: setup.tls.certificates,
+            software: setup.tls.software,
+            cards: Desk::new(setup.tls.hand, setup.cpus),
             wheel: Wheel::new(now.mono_us),
             splices: Vec::new(),
             pipes: Vec::new(),
@@ -138,6 +149,7 @@ impl<'p, R: Ring> Worker<'p, R> {
 
     /// Starts accepting.
     pub fn start(&mut self) {
+        self.begin_with_cards();
         self.look_at_switches();
     }
 
@@ -175,6 +187,7 @@ impl<'p, R: Ring> Worker<'p, R> {
         }
         self.completions = completions;
         self.expire();
+        self.expire_cards();
         self.resume_starved();
         self.resume_accepting();
         self.flush_logs();
@@ -187,7 +200,7 @@ impl<'p, R: Ring> Worker<'p, R> {
         let mut sleep = if self.starved.is_empty() { BEAT } else { Duration::from_micros(STARVED_US) };
         // Without room for a client there is nothing to wake up for.
         let accept = self.accepting.retry_us().filter(|_| self.core.has_room());
-        for at in [self.wheel.next_us(), accept].into_iter().flatten() {
+        for at in [self.wheel.next_us(), accept, self.cards.next_us()].into_iter().flatten() {
             sleep = sleep.min(Duration::from_micros(at.saturating_sub(now)));
         }
         sleep

@@ -64,6 +64,7 @@ pub(crate) fn fork_worker(
         house,
         ticket_lifetime_s: generation.config.global.ticket_lifetime.as_secs(),
         io_engine: generation.config.global.io_engine,
+        cpus: cpus.to_vec(),
         cards: generation.config.global.cards.clone(),
     };
     fork(&outfit, || ounce_engine::serve(&heritage, || descend(&generation.descent)))

@@ -14,6 +14,7 @@
 
 pub mod answer;
 pub mod barrier;
+pub mod card;
 pub mod client;
 pub mod crowd;
 pub mod dns;

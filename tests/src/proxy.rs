@@ -382,6 +382,21 @@ impl Proxy {
         Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
     }
 
+    /// A figure of its metrics.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        let mut stream = UnixStream::connect(self.folder().join("control")).expect("the control socket");
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("metrics");
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {answer}"))
+    }
+
     /// Ends it with this signal and returns its status.
     ///
     /// # Panics

@@ -213,6 +213,7 @@ impl Play<'_> {
                     assert!(!self.over, "a second end");
                     self.over = true;
                 }
+                Pulled::Paused | Pulled::Crowded | Pulled::Elsewhere => panic!("there is no card"),
             }
         }
         panic!("the session has no end of things to say");

@@ -4,9 +4,8 @@ use nix::sys::signal::Signal;
 use ounce_tests::barrier::until;
 use ounce_tests::origin::Origin;
 use ounce_tests::proxy::{Proxy, Setup};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,16 +42,6 @@ fn wait_text(path: &Path, text: &str) {
     until("lines in a file", || read(path).ends_with(text).then_some(()));
 }
 
-/// A counter of the metrics.
-fn counter(proxy: &Proxy, name: &str) -> u64 {
-    let mut stream = UnixStream::connect(proxy.folder().join("control")).expect("the control socket");
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("metrics");
-    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {answer}"))
-}
-
 /// Traffic goes on, and what is lost is counted.
 #[test]
 fn a_full_disk_costs_lines_and_nothing_else() {
@@ -61,7 +50,7 @@ fn a_full_disk_costs_lines_and_nothing_else() {
     for number in 0..200 {
         assert_eq!(client.get(&format!("/{number}")).status, 200);
     }
-    until("200 lost lines", || (counter(&proxy, "ounce_log_lines_dropped_total") >= 200).then_some(()));
+    until("200 lost lines", || (proxy.counter("ounce_log_lines_dropped_total") >= 200).then_some(()));
 }
 
 #[test]

@@ -85,11 +85,9 @@ pub(super) const ROWS: &[Row] = &[
     row("Parameter", &[Scope::Provider], "a parameter of the provider")
         .takes(&[one(Kind::Text, "name"), one(Kind::Text, "value")])
         .repeat(Repeat::Many),
-    row("Mode", CARDS, "how handshakes wait for it (auto)").takes(&[one(Kind::Word(MODES), "mode")]).later(),
+    row("Mode", CARDS, "how handshakes wait for it (auto)").takes(&[one(Kind::Word(MODES), "mode")]),
     row("Jobs", CARDS, "how many handshakes may wait for it at once in each worker (1024)")
-        .takes(&[one(Kind::Number { min: 1, max: 65536 }, "count")])
-        .later(),
+        .takes(&[one(Kind::Number { min: 1, max: 65536 }, "count")]),
     row("TimeOut", CARDS, "how long it may take for one handshake (3 s)")
-        .takes(&[one(Kind::Time { min: 1 }, "limit")])
-        .later(),
+        .takes(&[one(Kind::Time { min: 1 }, "limit")]),
 ];

@@ -3,16 +3,20 @@
 //! Each process that needs them loads them for itself, after its fork: modules of PKCS#11 forbid use across one. They are
 //! loaded before privileges are dropped, since what they open is mostly root's.
 
+use super::ffi::{Trial, Trying};
+use super::session::Manner;
 use super::{about, ffi, server, words};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{HasPublic, Id, PKey, PKeyRef, Private, Public};
 use openssl::sign::{Signer, Verifier};
-use ounce_conf::model::{Card, CardKind, Config, Key, ListenerTls};
+use ounce_conf::model::{Card, CardKind, CardMode, Config, Key, ListenerTls};
+use ounce_sys::process;
 use std::ffi::CString;
 use std::fmt::Display;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What a key signs to show that it can.
 const MESSAGE: &[u8] = b"ounce asks whether this key signs";
@@ -43,8 +47,9 @@ impl Cards {
             engines.push(match &card.kind {
                 CardKind::Engine { before, after, .. } => Some(engine(card, before, after)?),
                 CardKind::Provider { parameters } => {
-                    let configured = ffi::configure(&configuration(card, parameters));
-                    configured.map_err(|error| naming(card, words(&error)))?;
+                    let provided = ffi::provide(&text(card, &card.name)?, &configuration(card, parameters));
+                    let failed = |error| naming(card, format!("it cannot be loaded: {}", words(&error)));
+                    provided.map_err(failed)?;
                     None
                 }
             });
@@ -65,6 +70,11 @@ impl Cards {
             }
         }
         Ok(())
+    }
+
+    /// Uses no engine for anything new any more.
+    pub(super) fn stand_back(&self) {
+        self.engines.iter().flatten().for_each(|engine| engine.stand_back());
     }
 
     /// A key that is in no file.
@@ -145,7 +155,8 @@ fn commands(
 /// What OpenSSL reads to load a provider. Its own stay beside it.
 fn configuration(card: &Card, parameters: &[(String, String)]) -> String {
     let mut lines = vec![
-        "[ounce]\nproviders = all".to_owned(),
+        // What is asked for by name is the name of a section here, not a section.
+        "ounce = ounce\n[ounce]\nproviders = all".to_owned(),
         "[all]\ndefault = own\nother = other".to_owned(),
         "[own]\nactivate = 1".to_owned(),
         format!("[other]\nactivate = 1\nidentity = {}", quoted(&card.name)),
@@ -174,9 +185,25 @@ fn about_key(name: &str, what: impl Display) -> String {
     format!("Key \"{name}\": {what}")
 }
 
+/// What a key in a file is used with.
+fn covering(all: &[Card]) -> Option<&Card> {
+    all.iter().find(|card| matches!(&card.kind, CardKind::Engine { default: Some(_), .. }))
+}
+
+/// Whether an engine does its part for keys in files too.
+pub(super) fn covers_files(all: &[Card]) -> bool {
+    covering(all).is_some()
+}
+
 /// A key of a listener and what it has to fit.
 #[derive(Debug)]
 pub(super) struct Proof {
+    /// The place of its listener.
+    pub(super) listener: usize,
+    /// The card that has a part in it, if that can be told.
+    pub(super) card: Option<Card>,
+    /// Software can do without that card.
+    pub(super) in_file: bool,
     /// How the operator knows it.
     name: String,
     file: Box<Path>,
@@ -190,27 +217,30 @@ impl Proof {
     /// # Errors
     /// What cannot be loaded.
     pub(super) fn all<'t>(
-        listeners: impl Iterator<Item = &'t ListenerTls>,
+        listeners: impl Iterator<Item = Option<&'t ListenerTls>>,
         all: &[Card],
         cards: &Cards,
     ) -> Result<Vec<Proof>, String> {
-        let everything =
-            all.iter().any(|card| matches!(&card.kind, CardKind::Engine { default: Some(_), .. }));
+        let covering = covering(all);
+        let provider = || all.iter().find(|card| matches!(card.kind, CardKind::Provider { .. }));
         let mut proofs = Vec::new();
-        for tls in listeners {
+        for (listener, tls) in listeners.enumerate().filter_map(|(at, tls)| Some((at, tls?))) {
             for (at, file) in tls.certificates.iter().enumerate() {
-                let key = tls.keys.iter().find(|(of, _)| *of == at).map(|(_, key)| key);
-                let (name, key) = match key {
-                    Some(key @ (Key::Engine { id: name, .. } | Key::Store(name))) => {
-                        (format!("Key \"{name}\""), cards.held(key)?)
+                let held = tls.keys.iter().find(|(of, _)| *of == at).map(|(_, key)| key);
+                let (name, key, card) = match held {
+                    Some(of @ Key::Engine { id, card }) => {
+                        (format!("Key \"{id}\""), cards.held(of)?, all.get(*card))
                     }
-                    Some(Key::File(path)) if everything => (path.display().to_string(), from_file(path)?),
-                    None if everything => (file.display().to_string(), from_file(file)?),
-                    Some(Key::File(_)) | None => continue,
+                    Some(of @ Key::Store(uri)) => (format!("Key \"{uri}\""), cards.held(of)?, provider()),
+                    _ if covering.is_none() => continue,
+                    Some(Key::File(file)) => (file.display().to_string(), from_file(file)?, covering),
+                    None => (file.display().to_string(), from_file(file)?, covering),
                 };
+                let in_file = matches!(held, None | Some(Key::File(_)));
                 let public = server::certificate(file)?.public_key();
                 let public = public.map_err(|error| about(file, words(&error)))?;
-                proofs.push(Proof { name, file: file.as_path().into(), key, public });
+                let (file, card) = (file.as_path().into(), card.cloned());
+                proofs.push(Proof { listener, card, in_file, name, file, key, public });
             }
         }
         Ok(proofs)
@@ -277,7 +307,7 @@ pub fn prove(config: &Config, descend: impl FnOnce() -> Result<(), String>) -> R
     let one = |error| vec![error];
     let cards = Cards::load(all).map_err(one)?;
     cards.take_over(all).map_err(one)?;
-    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let listeners = config.listeners.iter().map(|listener| listener.tls.as_ref());
     let proofs = Proof::all(listeners, all, &cards).map_err(one)?;
     let wrong: Vec<String> = proofs.iter().filter_map(|proof| proof.show().err()).collect();
     if !wrong.is_empty() {
@@ -289,11 +319,60 @@ pub fn prove(config: &Config, descend: impl FnOnce() -> Result<(), String>) -> R
 }
 
 /// As [`Proof::show`], for a process that has given up its rights.
-pub(super) fn below(proof: &Proof) -> Result<(), String> {
-    proof.show().map_err(|error| {
-        format!("{error} (with the rights and the root directory of a worker: User, Group and RootJail must leave its \
-                 module what it reads, such as the token's files)")
-    })
+fn below(proof: &Proof) -> Result<(), String> {
+    proof.show().map_err(|error| beneath(&error))
+}
+
+fn beneath(error: &str) -> String {
+    format!(
+        "{error} (with the rights and the root directory of a worker: User, Group and RootJail must leave its module what \
+         it reads, such as the token's files)"
+    )
+}
+
+impl Proof {
+    /// Lets the key sign once in a job of this worker's, which has given up its rights: tells how handshakes get their
+    /// signatures.
+    ///
+    /// # Errors
+    /// That it does not sign.
+    pub(super) fn settle(&self, jobs: bool) -> Result<Manner, String> {
+        let mode = self.card.as_ref().map_or(CardMode::Sync, |card| card.mode);
+        if !jobs || mode == CardMode::Sync {
+            below(self)?;
+            return Ok(if mode == CardMode::Sync { Manner::Here } else { Manner::Thread });
+        }
+        let mut trial = Trial::new(self.key.clone());
+        let mut paused = false;
+        let until = Instant::now() + self.patience();
+        loop {
+            match trial.go_on() {
+                Trying::Over(true) => break,
+                Trying::Over(false) => return Err(beneath(&format!("{}: it does not sign", self.name))),
+                Trying::Paused(fds) => {
+                    paused = true;
+                    let left = until.saturating_duration_since(Instant::now());
+                    // Without a descriptor, it is asked again and again.
+                    let (blind, step) = (fds.is_empty(), Duration::from_millis(1));
+                    let ready = process::wait_readable(&fds, if blind { left.min(step) } else { left });
+                    if left.is_zero() || !(blind || ready.unwrap_or(false)) {
+                        return Err(format!("{}: its card does not answer", self.name));
+                    }
+                }
+            }
+        }
+        Ok(match mode {
+            CardMode::Sync => Manner::Here,
+            CardMode::Async => Manner::Job,
+            CardMode::Auto if paused => Manner::Job,
+            CardMode::Auto | CardMode::Threads => Manner::Thread,
+        })
+    }
+
+    /// How long its card may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.card.as_ref().map_or(Duration::from_secs(3), |card| card.timeout)
+    }
 }
 
 #[cfg(test)]

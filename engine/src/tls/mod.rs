@@ -16,6 +16,7 @@ mod resume;
 mod server;
 mod session;
 mod staple;
+mod stream;
 
 pub use card::{has_cards, prove};
 pub(crate) use client::Dialer;
@@ -23,14 +24,16 @@ pub use greeting::{Greeter, Greeting, Progress};
 pub use papers::{Paper, papers};
 pub use resume::Resume;
 pub use server::Certificates;
+use session::Manner;
+pub(crate) use session::{Errand, Learnt};
 pub use session::{Pulled, Session};
 
-use card::{Cards, Keys, Proof};
+use card::{Cards, Keys, Proof, covers_files};
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslMethod, SslVersion};
 use openssl::x509::store::X509Lookup;
 use openssl::x509::verify::X509VerifyFlags;
-use ounce_conf::model::{BackendKind, Card, Ciphers, Config, ListenerTls, ServerTls, TlsVersion};
+use ounce_conf::model::{BackendKind, Card, Ciphers, Config, Key, ListenerTls, ServerTls, TlsVersion};
 use ounce_core::{Plan, route};
 use std::fmt::Display;
 use std::path::Path;
@@ -40,10 +43,41 @@ use std::path::Path;
 pub struct Tls {
     /// By listener; `None` for plain HTTP.
     pub(crate) certificates: Vec<Option<Certificates>>,
+    /// The same without any card; `None` where a key cannot do without.
+    pub(crate) software: Vec<Option<Certificates>>,
     /// By backend of the plan; `None` for plain ones.
     pub(crate) dialers: Vec<Option<Dialer>>,
+    pub(crate) hand: Hand,
     /// What is left to be shown of the keys that cards have a part in.
     proofs: Vec<Proof>,
+}
+
+/// The cards of a worker, as far as it deals them out.
+#[derive(Debug, Default)]
+pub(crate) struct Hand {
+    cards: Cards,
+    all: Vec<Card>,
+    /// How many handshakes can be paused at once.
+    jobs: u32,
+    /// Why software does their work from the start.
+    pub(crate) refused: Option<String>,
+}
+
+impl Hand {
+    pub(crate) fn jobs(&self) -> u32 {
+        self.jobs
+    }
+
+    /// Uses no card for anything new.
+    pub(crate) fn put_down(&self) {
+        self.cards.stand_back();
+    }
+
+    /// Uses them as configured.
+    pub(crate) fn take_up(&self) {
+        // It worked when the worker started; where it does not any more, keys still have their cards.
+        let _ = self.cards.take_over(&self.all);
+    }
 }
 
 impl Tls {
@@ -53,24 +87,64 @@ impl Tls {
     /// What is wrong, with the file it is about.
     pub fn build(plan: &Plan, all: &[Card], resume: &Resume) -> Result<Tls, String> {
         let cards = Cards::load(all)?;
+        let listeners = || plan.listeners.iter().map(|of| of.tls.as_ref());
+        // Made before any engine takes part in them.
+        let twin = |tls: &ListenerTls| {
+            let alone = covers_files(all) && tls.keys.iter().all(|(_, key)| matches!(key, Key::File(_)));
+            alone.then(|| Certificates::with_keys(tls, Some(resume), Keys::Held(&cards))).transpose()
+        };
+        let software = listeners().map(|tls| tls.map(twin).transpose().map(Option::flatten));
+        let software: Vec<Option<Certificates>> = software.collect::<Result<_, _>>()?;
+        let dialers = of_backends(plan, |tls, name| Dialer::build(tls, name).map(Some))?;
         cards.take_over(all)?;
-        let listeners = plan.listeners.iter().filter_map(|of| of.tls.as_ref());
-        let proofs = Proof::all(listeners, all, &cards)?;
+        let proofs = Proof::all(listeners(), all, &cards)?;
         let listener = |tls: &ListenerTls| Certificates::with_keys(tls, Some(resume), Keys::Held(&cards));
-        let certificates = plan.listeners.iter().map(|of| of.tls.as_ref().map(listener).transpose());
-        Ok(Tls {
-            certificates: certificates.collect::<Result<_, _>>()?,
-            dialers: of_backends(plan, |tls, name| Dialer::build(tls, name).map(Some))?,
-            proofs,
-        })
+        let certificates = listeners().map(|tls| tls.map(listener).transpose());
+        let mut certificates: Vec<Option<Certificates>> = certificates.collect::<Result<_, _>>()?;
+        for (certificates, alone) in certificates.iter_mut().zip(&software) {
+            if let (Some(certificates), Some(_)) = (certificates, alone) {
+                certificates.can_do_without();
+            }
+        }
+        let hand = Hand { cards, all: all.to_vec(), jobs: 0, refused: None };
+        Ok(Tls { certificates, software, dialers, hand, proofs })
     }
 
-    /// Lets every key that a card has a part in sign once, with what rights are left.
+    /// How many descriptors paused handshakes may have: one of the engine's and its copy each, mostly.
+    pub(crate) fn descriptors_max(&self) -> u64 {
+        u64::from(self.hand.jobs) * 2
+    }
+
+    /// Lets every key that a card has a part in sign once, with what rights are left, and sees how that goes. Where
+    /// software can do without a card that does not, it will.
     ///
     /// # Errors
-    /// Which one does not, and why.
+    /// Which key does not sign, and why.
     pub fn prove(&mut self) -> Result<(), String> {
-        self.proofs.drain(..).try_for_each(|proof| card::below(&proof))
+        if self.proofs.is_empty() {
+            return Ok(());
+        }
+        let jobs = self.hand.all.iter().map(|card| card.jobs).max().unwrap_or(1);
+        // One more: the first card that does not answer here keeps it.
+        self.hand.jobs = if ffi::prepare_jobs(jobs as usize + 1) { jobs + 1 } else { 0 };
+        for proof in self.proofs.drain(..) {
+            // Keys in files have the same card: where one has waited for it in vain, others need not.
+            let known = self.hand.refused.as_ref().filter(|_| proof.in_file);
+            let manner = match known.map_or_else(|| proof.settle(self.hand.jobs > 0), |_| Ok(Manner::Job)) {
+                Ok(manner) => manner,
+                // By a job it cannot stall the loop, if it ever comes back.
+                Err(error) if proof.in_file => {
+                    self.hand.refused = Some(error);
+                    Manner::Job
+                }
+                Err(error) => return Err(error),
+            };
+            let patience_us = u64::try_from(proof.patience().as_micros()).unwrap_or(u64::MAX / 2);
+            if let Some(Some(certificates)) = self.certificates.get_mut(proof.listener) {
+                certificates.wait_for_card(manner, patience_us);
+            }
+        }
+        Ok(())
     }
 }
 

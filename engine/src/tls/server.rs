@@ -2,6 +2,7 @@
 
 use super::card::{Keys, Source};
 use super::resume::Resume;
+use super::session::{Asking, Manner};
 use super::staple::{self, Staple};
 use super::{about, names, reason, set_ciphers, set_groups, set_oldest, set_revoked};
 use openssl::ssl::{
@@ -23,6 +24,8 @@ const ALLOW_CLIENT_RENEGOTIATION: u64 = 1 << 8;
 /// The contexts of one listener.
 pub struct Certificates {
     default: SslContext,
+    /// How handshakes get what a card has to do.
+    asking: Asking,
 }
 
 /// A context and the names that it answers to.
@@ -69,7 +72,22 @@ impl Certificates {
         if !others.is_empty() || tls.strict_names {
             choose_by_name(&mut default, first_names, others, tls.strict_names);
         }
-        Ok(Certificates { default: default.build() })
+        Ok(Certificates { default: default.build(), asking: Asking::default() })
+    }
+
+    /// Sets how handshakes get what a card has to do: the slowest way that any of its keys needs.
+    pub(super) fn wait_for_card(&mut self, manner: Manner, patience_us: u64) {
+        self.asking.manner = self.asking.manner.max(manner);
+        self.asking.patience_us = self.asking.patience_us.max(patience_us);
+    }
+
+    /// Software can do what the card does.
+    pub(super) fn can_do_without(&mut self) {
+        self.asking.replaceable = true;
+    }
+
+    pub(super) fn asking(&self) -> Asking {
+        self.asking
     }
 
     pub(super) fn context(&self) -> &SslContext {

@@ -6,7 +6,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Which side of a fork this is.
@@ -234,6 +234,30 @@ pub fn cpu_time() -> (Duration, Duration) {
     unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
     (time(usage.ru_utime), time(usage.ru_stime))
+}
+
+/// Waits until one of these descriptors is readable; false if that takes longer. For a process with nothing else to do.
+///
+/// # Errors
+/// What poll(2) reports.
+pub fn wait_readable(fds: &[RawFd], limit: Duration) -> io::Result<bool> {
+    let mut watched: Vec<libc::pollfd> =
+        fds.iter().map(|fd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 }).collect();
+    let limit = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the pointer is to as many entries as are told, which live over the call.
+    let ready = unsafe { libc::poll(watched.as_mut_ptr(), watched.len() as libc::nfds_t, limit) };
+    crate::socket::check(ready).map(|ready| ready > 0)
+}
+
+/// Another descriptor of the same file.
+///
+/// # Errors
+/// What fcntl(2) reports.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; a number that is no descriptor is refused by the kernel.
+    let copy = crate::socket::check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// Makes reads and writes on this descriptor return EAGAIN instead of waiting.

@@ -203,6 +203,7 @@ impl Scene {
             owner,
             sockets: vec![ListeningSocket { listener: 0, fd: listening.0 }],
             tls: Tls::default(),
+            cpus: Vec::new(),
             seed: self.seed,
             id: 1,
             utc_offset: 0,

@@ -34,6 +34,16 @@ mod present {
             data: *mut c_void,
         ) -> *mut c_void;
         fn ENGINE_set_default_string(engine: *mut c_void, list: *const c_char) -> c_int;
+        fn ENGINE_unregister_RSA(engine: *mut c_void);
+        fn ENGINE_unregister_DSA(engine: *mut c_void);
+        fn ENGINE_unregister_DH(engine: *mut c_void);
+        fn ENGINE_unregister_EC(engine: *mut c_void);
+        fn ENGINE_unregister_RAND(engine: *mut c_void);
+        fn RAND_set_rand_engine(engine: *mut c_void) -> c_int;
+        fn ENGINE_unregister_ciphers(engine: *mut c_void);
+        fn ENGINE_unregister_digests(engine: *mut c_void);
+        fn ENGINE_unregister_pkey_meths(engine: *mut c_void);
+        fn ENGINE_unregister_pkey_asn1_meths(engine: *mut c_void);
     }
 
     /// OPENSSL_INIT_ENGINE_DYNAMIC of openssl/crypto.h: the engine that loads others.
@@ -127,6 +137,25 @@ mod present {
             let done = unsafe { ENGINE_set_default_string(self.engine.as_ptr(), kinds.as_ptr()) };
             if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
         }
+
+        /// Uses it for nothing new any more. Keys that were made with it keep it.
+        pub(in crate::tls) fn stand_back(self) {
+            // SAFETY: the engine is ours; the tables that these change have locks of their own.
+            unsafe {
+                let engine = self.engine.as_ptr();
+                ENGINE_unregister_RSA(engine);
+                ENGINE_unregister_DSA(engine);
+                ENGINE_unregister_DH(engine);
+                ENGINE_unregister_EC(engine);
+                ENGINE_unregister_RAND(engine);
+                // The library keeps the engine that it found for random numbers, until it is told to look anew.
+                RAND_set_rand_engine(null_mut());
+                ENGINE_unregister_ciphers(engine);
+                ENGINE_unregister_digests(engine);
+                ENGINE_unregister_pkey_meths(engine);
+                ENGINE_unregister_pkey_asn1_meths(engine);
+            }
+        }
     }
 }
 
@@ -159,6 +188,10 @@ mod absent {
         }
 
         pub(in crate::tls) fn take_over(self, _: &CStr) -> Result<(), ErrorStack> {
+            match self {}
+        }
+
+        pub(in crate::tls) fn stand_back(self) {
             match self {}
         }
     }

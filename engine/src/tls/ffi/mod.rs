@@ -1,11 +1,15 @@
 //! The few functions of OpenSSL that its crates do not bind, each behind a safe one.
 #![allow(unsafe_code)]
 
+mod courier;
 mod engine;
+mod job;
 mod store;
 
+pub(super) use courier::Courier;
 pub(super) use engine::Engine;
-pub(super) use store::{configure, key as stored_key};
+pub(super) use job::{Pause, Trial, Trying, allow_pauses, awaited, pause, prepare_jobs};
+pub(super) use store::{key as stored_key, provide};
 
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;

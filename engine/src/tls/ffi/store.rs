@@ -3,7 +3,7 @@
 use foreign_types::ForeignType;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
-use std::ffi::{CString, c_char, c_int, c_long, c_ulong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_ulong, c_void};
 use std::ptr::{null, null_mut};
 
 unsafe extern "C" {
@@ -12,6 +12,7 @@ unsafe extern "C" {
     fn NCONF_free(conf: *mut c_void);
     fn CONF_modules_load(conf: *const c_void, section: *const c_char, flags: c_ulong) -> c_int;
     fn BIO_new_mem_buf(bytes: *const c_void, length: c_int) -> *mut c_void;
+    fn OSSL_PROVIDER_available(library: *mut c_void, name: *const c_char) -> c_int;
     fn OSSL_STORE_open(
         uri: *const c_char,
         ui: *const c_void,
@@ -33,11 +34,20 @@ const PRIVATE_KEY: c_int = 4;
 /// How many things of a URI are looked at for a key.
 const LOOKS_MAX: u32 = 64;
 
-/// Does what a configuration of OpenSSL's says, such as loading a provider.
+/// Loads a provider as a configuration of OpenSSL's says.
 ///
 /// # Errors
 /// The library's.
-pub(in crate::tls) fn configure(text: &str) -> Result<(), ErrorStack> {
+pub(in crate::tls) fn provide(name: &CStr, text: &str) -> Result<(), ErrorStack> {
+    configure(text)?;
+    // The library takes a configuration for done whose provider does not begin to work.
+    // SAFETY: the string ends in NUL and lives over the call; a null library is the default one.
+    let available = unsafe { OSSL_PROVIDER_available(null_mut(), name.as_ptr()) };
+    if available == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+}
+
+/// Does what a configuration of OpenSSL's says.
+fn configure(text: &str) -> Result<(), ErrorStack> {
     ErrorStack::get();
     let Ok(length) = c_int::try_from(text.len()) else { return Err(ErrorStack::get()) };
     // SAFETY: the BIO reads `length` bytes of a text that lives over the calls; it and the configuration are ours, not
