@@ -46,6 +46,7 @@
 //! | `%{step}E` | the step in which it ended |
 //! | `%{retries}E` | how often another attempt was made |
 //! | `%{request}B`, `%{response}B` | bytes of the two bodies |
+//! | `%{SSL_PROTOCOL}x`, `%{SSL_CIPHER}x` | version and cipher of the client's TLS (`TLSv1.3`, OpenSSL's name); `-` without TLS |
 //!
 //! Text of peers is escaped in every format: quotes and backslashes get a backslash, other bytes than printable ASCII
 //! become `\xHH`. `LogFormat -json "name" "text"` writes an object; its text holds members apart by blanks, each a

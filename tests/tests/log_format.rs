@@ -1,8 +1,10 @@
 //! `LogFormat`, `LogLevel` by name and `LogSuppress`: what a line says of a request.
 
+use ounce_tests::client::Client;
 use ounce_tests::origin::Origin;
+use ounce_tests::papers::{Papers, curl, text};
 use ounce_tests::port::Port;
-use ounce_tests::proxy::{Proxy, Setup, backend};
+use ounce_tests::proxy::{Proxy, Setup, backend, listener, service};
 use serde_json::Value;
 
 /// The program with one format, in front of one backend.
@@ -53,6 +55,39 @@ fn every_other_conversion_says_its_part() {
     assert_eq!((number(8), number(9), number(10)), (number(4) / 1000, number(4), 5), "{line}");
     assert!(number(11) <= number(8), "{line}");
     assert!(words[12].starts_with('[') && words[12].ends_with(']'), "{line}");
+}
+
+/// What a client's TLS is: of this connection, not of what the listener can.
+#[test]
+fn version_and_cipher_are_those_of_the_connection() {
+    let (papers, origin) = (Papers::new(), Origin::named("a"));
+    let cert = papers.line("Cert", "a.pem");
+    let inside = format!("{cert}LogLevel \"own\"\n{}", service(&[origin.address()]));
+    let plain = Port::reserve();
+    let proxy = Setup::new()
+        .global("LogFormat", "-json \"own\" \"%q %{SSL_PROTOCOL}x %{SSL_CIPHER}x text=%H\"")
+        .text(&format!("ListenHTTPS\nAddress 127.0.0.1\nPort {{port}}\n{inside}End\n"))
+        .text(&listener(&plain.number().to_string(), &inside.replace(&cert, "")))
+        .start();
+    for (words, version, cipher) in [
+        ("--tlsv1.3 --tls13-ciphers TLS_CHACHA20_POLY1305_SHA256", "TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256"),
+        ("--tls-max 1.2 --ciphers ECDHE-RSA-AES256-GCM-SHA384", "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384"),
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let output = curl(&proxy, &format!("/?{version}"), &words);
+        assert_eq!(text(&output), "a");
+        let line = proxy.lines().wait_for("its line", |line| line.contains(version));
+        let object: Value = serde_json::from_str(&line).expect("an object");
+        assert_eq!(
+            (object["tls"].as_str(), object["tls_cipher"].as_str()),
+            (Some(version), Some(cipher)),
+            "{line}"
+        );
+    }
+    assert_eq!(Client::connect(plain.address()).get("/?plain").status, 200);
+    let line = proxy.lines().wait_for("its line", |line| line.contains("plain"));
+    let object: Value = serde_json::from_str(&line).expect("an object");
+    assert_eq!((&object["tls"], &object["tls_cipher"]), (&Value::Null, &Value::Null), "{line}");
 }
 
 #[test]

@@ -45,7 +45,7 @@ static BARE: [(&str, &str, LogField); 22] = [
 ];
 
 /// Conversions with an argument that is one of a few words, and their names in objects.
-static WORDS: [(&str, &str, LogField); 13] = [
+static WORDS: [(&str, &str, LogField); 15] = [
     ("{listener}N", "listener", LogField::Name(LogObject::Listener)),
     ("{service}N", "service", LogField::Name(LogObject::Service)),
     ("{backend}N", "backend", LogField::Name(LogObject::Backend)),
@@ -59,6 +59,8 @@ static WORDS: [(&str, &str, LogField); 13] = [
     ("{side}E", "ended_by", LogField::Side),
     ("{step}E", "ended_in", LogField::Step),
     ("{retries}E", "retries", LogField::Retries),
+    ("{SSL_PROTOCOL}x", "tls", LogField::TlsVersion),
+    ("{SSL_CIPHER}x", "tls_cipher", LogField::TlsCipher),
 ];
 
 const STEPS: [(&str, LogStep); 8] = [
@@ -230,6 +232,7 @@ mod tests {
             "100%% %{begin:%d/%b}t %{end:msec_frac}t %{us}T %{f}T %{s}T %{ms}T %{listener}L %{Host}i %{X-Y}I",
             "%{service}N %{backend}N %{service}L %{side}E %{step}E %{retries}E %{request}B %{response}B",
             "%{receive}T %{route:ms}T %{pick:f}T %{link:s}T %{ask:us}T %{answer}T %{relay}T %{tunnel}T",
+            "%{SSL_PROTOCOL}x %{SSL_CIPHER}x",
         ] {
             assert!(text(format).is_ok(), "{format}");
         }
@@ -259,6 +262,8 @@ mod tests {
             "%{x:ms}T",
             "%{x}E",
             "%E",
+            "%x",
+            "%{SSL_SESSION_ID}x",
             "%{%Q}t",
             "%{x}a",
         ] {

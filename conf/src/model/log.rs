@@ -89,6 +89,10 @@ pub enum LogField {
     Step,
     /// `%{retries}E`: how often another attempt was made.
     Retries,
+    /// `%{SSL_PROTOCOL}x`: the client's version of TLS.
+    TlsVersion,
+    /// `%{SSL_CIPHER}x`: the cipher, as OpenSSL calls it.
+    TlsCipher,
 }
 
 /// What has a name and a place in the configuration.

@@ -29,6 +29,17 @@ pub struct ClientCertificate {
 }
 
 impl Secure {
+    /// The version: `TLSv1.3`.
+    pub(crate) fn version(&self) -> &str {
+        self.cipher.split('/').next().unwrap_or_default()
+    }
+
+    /// OpenSSL's name of the cipher, which begins its description.
+    pub(crate) fn cipher_name(&self) -> &str {
+        let description = self.cipher.split_once('/').map_or("", |(_, description)| description);
+        description.split_ascii_whitespace().next().unwrap_or_default()
+    }
+
     /// The X-SSL lines of a request: name and value. `certificate`: those about the client's certificate as well.
     pub(crate) fn lines(&self, certificate: bool) -> Vec<(&[u8], &[u8])> {
         let mut lines: Vec<(&str, &str)> = vec![("X-SSL-cipher", &self.cipher)];

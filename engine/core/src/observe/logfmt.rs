@@ -11,6 +11,7 @@ use crate::http::fields::Known;
 use crate::route::expand::split_port;
 use crate::route::plan::{ListenerPlan, Plan};
 use crate::route::request::Request;
+use crate::secure::Secure;
 use ounce_conf::model::{
     LogField, LogFormat, LogLine, LogMoment, LogObject, LogPiece, Protocol, TimeFormat, TimeUnit,
 };
@@ -187,6 +188,8 @@ pub struct Line<'a> {
     pub listener: &'a ListenerPlan,
     /// The address that the client connected to.
     pub local: Option<SocketAddr>,
+    /// What its connection agreed on, with TLS.
+    pub secure: Option<&'a Secure>,
     /// Who served it.
     pub worker: u32,
 }
@@ -270,6 +273,8 @@ impl Line<'_> {
             LogField::Side => style.text_or(record.ended_by.name().map(str::as_bytes), "-", out),
             LogField::Step => style.text(record.ended_in.as_bytes(), out),
             LogField::Retries => escape::number(u64::from(record.retries), out),
+            LogField::TlsVersion => self.of_tls(Secure::version, style, out),
+            LogField::TlsCipher => self.of_tls(Secure::cipher_name, style, out),
             // Compiled to pieces of their own.
             LogField::Originator
             | LogField::Peer
@@ -279,6 +284,10 @@ impl Line<'_> {
             | LogField::Header(_)
             | LogField::HeaderOrDash(_) => debug_assert!(false, "no piece of its own: {field:?}"),
         }
+    }
+
+    fn of_tls(&self, fact: fn(&Secure) -> &str, style: Style, out: &mut Vec<u8>) {
+        style.text_or(self.secure.map(|secure| fact(secure).as_bytes()), "-", out);
     }
 
     /// The name of an object; `None` if it has none, or was not reached.

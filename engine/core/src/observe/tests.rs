@@ -65,7 +65,8 @@ fn typical(plan: &Plan) -> Record {
 fn line(record: &Record, sample: Option<&Sample>, plan: &Plan) -> String {
     let mut out = Vec::new();
     let request = sample.map(Sample::request);
-    Line { record, request, plan, listener: &plan.listeners[0], local: None, worker: 4711 }.render(&mut out);
+    Line { record, request, plan, listener: &plan.listeners[0], local: None, secure: None, worker: 4711 }
+        .render(&mut out);
     String::from_utf8(out).expect("text")
 }
 

@@ -124,7 +124,9 @@ impl Core<'_> {
         record.spend(x.step as usize, tick.mono_us.saturating_sub(x.entered_us));
         let local = client.and_then(|client| client.local);
         let request = client.filter(|_| x.checked).map(|client| self.seen(x, client.peer));
-        let line = Line { record: &x.record, request, plan: self.plan, listener, local, worker: self.id };
+        let secure = client.and_then(|client| client.secure.as_deref());
+        let line =
+            Line { record: &x.record, request, plan: self.plan, listener, local, secure, worker: self.id };
         line.render_as(format, &mut fx.requests);
     }
 
