@@ -3,10 +3,10 @@
 use crate::socket::{Receive, op, token};
 use crate::worker::Worker;
 use ounce_core::{Close, Effect, Event, Fault};
-use ounce_mem::{Buf, Counter, Key};
+use ounce_mem::{Buf, Counter, Key, PAGE_BYTES};
 use ounce_sys::errno::{Errno, Kind};
 use ounce_sys::passage;
-use ounce_sys::ring::Ring;
+use ounce_sys::ring::{BURST_BYTES, Ring};
 use ounce_sys::socket::Address;
 use std::io;
 use std::net::SocketAddr;
@@ -114,10 +114,18 @@ impl<R: Ring> Worker<'_, R> {
     pub(crate) fn start_receive(&mut self, key: Key) {
         let Some(socket) = self.sockets.get_mut(key.index as usize).and_then(Option::as_mut) else { return };
         socket.wanted = true;
-        if socket.receive == Receive::Off && socket.closing.is_none() {
-            socket.receive = Receive::On;
-            socket.in_flight += 1;
-            self.ring.receive(socket.fd, socket.token(op::RECEIVE));
+        if socket.receive != Receive::Off || socket.closing.is_some() {
+            return;
+        }
+        socket.receive = Receive::On;
+        socket.in_flight += 1;
+        let (fd, token) = (socket.fd, socket.token(op::RECEIVE));
+        // What comes in at once has to be held if the other side takes nothing.
+        let most = (self.core.owed_max() as usize / 2).clamp(PAGE_BYTES, BURST_BYTES);
+        if most < BURST_BYTES || socket.may_flood() {
+            self.ring.receive_at_most(fd, most, token);
+        } else {
+            self.ring.receive(fd, token);
         }
     }
 

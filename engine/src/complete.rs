@@ -92,6 +92,7 @@ impl<R: Ring> Worker<'_, R> {
         }
         match outcome {
             Outcome::Received(buf) => {
+                socket.note(&buf);
                 match &mut socket.tls {
                     Some(tls) => {
                         tls.received(buf);

@@ -24,6 +24,9 @@ pub(crate) mod op {
     pub(crate) const CARD: u8 = 9;
 }
 
+/// After so many receives that left room in their page, a socket is one of small messages.
+const CALM: u8 = 4;
+
 /// Whether the ring receives for a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Receive {
@@ -48,6 +51,8 @@ pub(crate) struct Socket {
     pub(crate) receive: Receive,
     /// The core wants to hear from it.
     pub(crate) wanted: bool,
+    /// How many receives in a row left room in their page, up to [`CALM`].
+    calm: u8,
     pub(crate) sending: bool,
     /// Waits behind the buffer that is being sent.
     pub(crate) queue: VecDeque<Buf>,
@@ -88,6 +93,7 @@ impl Socket {
             backend: None,
             receive: Receive::Off,
             wanted: false,
+            calm: 0,
             sending: false,
             queue: VecDeque::new(),
             shutdown: false,
@@ -104,6 +110,16 @@ impl Socket {
             source_of: None,
             sink_of: None,
         }
+    }
+
+    /// Notes a page that came in.
+    pub(crate) fn note(&mut self, page: &Buf) {
+        self.calm = if page.room() > 0 { (self.calm + 1).min(CALM) } else { 0 };
+    }
+
+    /// Nothing says that its next receive brings little.
+    pub(crate) fn may_flood(&self) -> bool {
+        self.calm < CALM
     }
 
     /// What is to be sent next, and how many plaintext bytes have gone out whole meanwhile.

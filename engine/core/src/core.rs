@@ -368,8 +368,10 @@ impl<'p> Core<'p> {
     }
 
     /// How many unsent bytes a socket may hold before its source must wait.
-    pub(crate) fn owed_max(&self) -> u32 {
-        if self.pool.free() >= self.pool.capacity() / 2 { limits::OWED_MAX } else { limits::OWED_MAX_TIGHT }
+    #[must_use]
+    pub fn owed_max(&self) -> u32 {
+        let eighths = self.pool.free() as usize * 8 / self.pool.capacity() as usize;
+        limits::OWED_MAX_BY_EIGHTHS[eighths.min(8)]
     }
 
     /// Checks what must always hold; the simulation calls it after every step.

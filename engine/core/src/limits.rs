@@ -4,8 +4,12 @@
 /// asked for more. Eight pages keep a fast pair busy and bound what a slow reader can hold.
 pub(crate) const OWED_MAX: u32 = 128 * 1024;
 
-/// The same while less than half of the pool is free.
-pub(crate) const OWED_MAX_TIGHT: u32 = 32 * 1024;
+/// The same by how many eighths of the pool are free: what some readers that stand still hold, others must do without, so
+/// that a thousand of them take little more than a hundred.
+pub(crate) const OWED_MAX_BY_EIGHTHS: [u32; 9] = {
+    const PAGE: u32 = 16 * 1024;
+    [PAGE, PAGE, PAGE, PAGE, PAGE, PAGE, 2 * PAGE, OWED_MAX, OWED_MAX]
+};
 
 /// Bytes a client may send ahead (pipelined requests) before it is paused.
 pub(crate) const AHEAD_MAX: usize = 32 * 1024;

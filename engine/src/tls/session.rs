@@ -11,7 +11,7 @@ use super::stream::{Stream, UNASKED_MAX, Wire};
 use openssl::ssl::{ErrorCode, Ssl};
 use openssl::x509::X509VerifyResult;
 use ounce_core::Secure;
-use ounce_mem::{Buf, PAGE_BYTES, Pool};
+use ounce_mem::{Buf, Pool};
 use std::collections::VecDeque;
 
 /// Plaintext of a record at the beginning: with its margins it fits into one packet, so that the client can use what
@@ -71,6 +71,8 @@ pub struct Session {
     established: bool,
     /// Nothing more is read: it ended or failed.
     over: bool,
+    /// How reading stopped behind what was pulled last.
+    next: Option<ErrorCode>,
     /// Bytes that went out since the last silence, if records are to grow; not towards backends.
     grown: Option<usize>,
     /// When something went out last.
@@ -108,6 +110,7 @@ impl Session {
             asking,
             established: false,
             over: false,
+            next: None,
             grown: None,
             pushed_us: 0,
         })
@@ -170,18 +173,29 @@ impl Session {
     }
 
     fn read(&mut self) -> Pulled {
+        if let Some(code) = self.next.take() {
+            return self.stopped(code);
+        }
         let At::Here(stream) = &mut self.at else { return Pulled::Nothing };
-        let wire = stream.ssl.get_ref();
         // The library reads no more than it can use: with nothing here, and nothing of a record left there, it would
         // only take its time to say so.
-        if wire.input.is_empty() && !wire.ended && stream.ssl.ssl().pending() == 0 {
+        if !stream.has_input() && stream.ssl.ssl().pending() == 0 {
             return Pulled::Nothing;
         }
-        let fresh = wire.pool.as_ref().and_then(Pool::take);
-        let mut plain = fresh.unwrap_or_else(|| Buf::heap(PAGE_BYTES));
-        match plain.fill(|room| stream.ssl.ssl_read(room)) {
-            Ok(_) => Pulled::Plain(plain),
-            Err(error) => self.stopped(error.code()),
+        let mut plain = stream.ssl.get_ref().page();
+        // As many records as fit: a page for each would be much for a peer that sends small ones.
+        loop {
+            if let Err(error) = plain.fill(|room| stream.ssl.ssl_read(room)) {
+                if plain.is_empty() {
+                    return self.stopped(error.code());
+                }
+                self.next = Some(error.code()).filter(|code| *code != ErrorCode::WANT_READ);
+                return Pulled::Plain(plain);
+            }
+            let more = !stream.ssl.get_ref().input.is_empty() || stream.ssl.ssl().pending() > 0;
+            if plain.room() == 0 || !more {
+                return Pulled::Plain(plain);
+            }
         }
     }
 

@@ -30,6 +30,15 @@ pub(super) struct Wire {
 /// given, as often as it likes.
 pub(super) const UNASKED_MAX: usize = 256 * 1024;
 
+impl Wire {
+    /// A page, but none of the last quarter of the pool: that is for bytes on their way in, and what is here may have to
+    /// wait for a peer that takes nothing.
+    pub(super) fn page(&self) -> Buf {
+        let pool = self.pool.as_ref().filter(|pool| pool.free() >= pool.capacity() / 4);
+        pool.and_then(Pool::take).unwrap_or_else(|| Buf::heap(PAGE_BYTES))
+    }
+}
+
 impl Read for Wire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(front) = self.input.front_mut() else {
@@ -53,7 +62,7 @@ impl Write for Wire {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.output.back().is_none_or(|last| last.room() == 0) {
-                let fresh = self.pool.as_ref().and_then(Pool::take).unwrap_or_else(|| Buf::heap(PAGE_BYTES));
+                let fresh = self.page();
                 self.output.push_back(fresh);
             }
             if let Some(last) = self.output.back_mut() {

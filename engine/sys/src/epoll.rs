@@ -12,10 +12,10 @@ use crate::errno::Errno;
 use crate::file::{File, Watch};
 use crate::lanes::Lanes;
 use crate::op::Kind;
-use crate::ring::{Completion, Fd, Interest, Moved, Now, Outcome, Pipe, Ring, Token};
+use crate::ring::{BURST_BYTES, Completion, Fd, Interest, Moved, Now, Outcome, Pipe, Ring, Token};
 use crate::socket::{self, Address, RawAddress, check};
 use crate::{clock, pipe, signal};
-use ounce_mem::{Buf, Pool};
+use ounce_mem::{Buf, PAGE_BYTES, Pool};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
@@ -28,7 +28,7 @@ const EVENTS: usize = 256;
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// Pages read from one socket before others have their turn.
-const PAGES_PER_TURN: usize = 4;
+const PAGES_PER_TURN: usize = BURST_BYTES / PAGE_BYTES;
 
 /// Edges that matter for a connection.
 const EDGES: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
@@ -205,7 +205,7 @@ impl EpollRing {
     fn try_receive(&mut self, fd: Fd, into: &mut Vec<Completion>) {
         for _ in 0..PAGES_PER_TURN {
             let file = self.file(fd);
-            let (Some(token), true) = (file.receive, file.readable) else { return };
+            let (Some((token, left)), true) = (file.receive, file.readable) else { return };
             let Some(mut page) = self.spare.take().or_else(|| self.pool.take()) else {
                 self.file(fd).receive = None;
                 return self.end(token, Outcome::NoBuffers, into);
@@ -221,7 +221,13 @@ impl EpollRing {
                 // after a hang-up, whose edge has come already and which only a receive of 0 bytes tells.
                 let drained = file.stream && (count as usize) < room && !file.hung_up;
                 file.readable = !drained;
-                into.push(Completion { token, outcome: Outcome::Received(page), more: true });
+                let left = left.saturating_sub(count as usize);
+                file.receive = (left > 0).then_some((token, left));
+                let outcome = Outcome::Received(page);
+                if left == 0 {
+                    return self.end(token, outcome, into);
+                }
+                into.push(Completion { token, outcome, more: true });
                 continue;
             }
             self.spare = Some(page);
@@ -376,12 +382,17 @@ impl Ring for EpollRing {
     }
 
     fn receive(&mut self, fd: Fd, token: Token) {
+        // A turn brings a burst at most, whatever is asked for (`PAGES_PER_TURN`).
+        self.receive_at_most(fd, usize::MAX, token);
+    }
+
+    fn receive_at_most(&mut self, fd: Fd, most: usize, token: Token) {
         assert!(self.file(fd).receive.is_none(), "two receives on one descriptor");
         if let Err(errno) = self.watch_edges(fd) {
             return self.finish(token, Outcome::Failed(errno, None));
         }
         let file = self.file(fd);
-        file.receive = Some(token);
+        file.receive = Some((token, most.max(1)));
         let readable = file.readable;
         self.flights.put(token, (fd, Kind::Receive));
         if readable {

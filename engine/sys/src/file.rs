@@ -33,7 +33,8 @@ pub(crate) struct File {
     pub(crate) queued: bool,
     pub(crate) accept: Option<Token>,
     pub(crate) connect: Option<Token>,
-    pub(crate) receive: Option<Token>,
+    /// With how many bytes more end it.
+    pub(crate) receive: Option<(Token, usize)>,
     pub(crate) send: Option<(Token, Buf)>,
     pub(crate) poll_read: Option<Token>,
     pub(crate) poll_write: Option<Token>,

@@ -80,6 +80,27 @@ pub(crate) fn receive(fd: Fd, buffers: u16) -> Entry {
     opcode::RecvMulti::new(types::Fd(fd.0), buffers).build()
 }
 
+/// As `receive`, and ends by itself after so many bytes. Before 6.17 kernels refuse it (EINVAL).
+#[inline]
+pub(crate) fn receive_at_most(fd: Fd, buffers: u16, most: u32) -> Entry {
+    /// Where struct io_uring_sqe has `optlen`, in words of 32 bits.
+    const OPTLEN: usize = 11;
+    let entry = receive(fd, buffers);
+    // SAFETY: an entry is struct io_uring_sqe and nothing else (`repr(C)`): 64 bytes without padding, good for any value.
+    let mut words = unsafe { std::mem::transmute::<Entry, [u32; 16]>(entry) };
+    words[OPTLEN] = most;
+    // SAFETY: the same the other way round. What was changed is a number of the operation's own, no pointer.
+    unsafe { std::mem::transmute::<[u32; 16], Entry>(words) }
+}
+
+/// Receives into one buffer, once.
+#[inline]
+pub(crate) fn receive_once(fd: Fd, buffers: u16) -> Entry {
+    // Of length 0: as much as the buffer takes.
+    let receive = opcode::Recv::new(types::Fd(fd.0), std::ptr::null_mut(), 0).buf_group(buffers);
+    receive.build().flags(Flags::BUFFER_SELECT)
+}
+
 /// The bytes must stay where they are until the operation has ended.
 #[inline]
 pub(crate) fn send(fd: Fd, bytes: &[u8]) -> Entry {

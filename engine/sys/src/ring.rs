@@ -72,6 +72,10 @@ pub enum Outcome {
     Failed(Errno, Option<Buf>),
 }
 
+/// What [`Ring::receive`] brings between two waits, at most, unless a ring says otherwise: beyond it, back-pressure comes
+/// too late and others wait too long.
+pub const BURST_BYTES: usize = 64 * 1024;
+
 /// Which readiness a poll waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
@@ -139,6 +143,10 @@ pub trait Ring {
     /// `NoBuffers` may come although the pool has pages (a burst used up those that lay ready): when it has, start again
     /// at once. On a socket of messages each `Received` is one message.
     fn receive(&mut self, fd: Fd, token: Token);
+
+    /// As [`Ring::receive`], and ends by itself, with a `Received` without `more`, once so many bytes came or earlier. It
+    /// brings a page at least, so less than a page beyond `most`, before its owner is heard.
+    fn receive_at_most(&mut self, fd: Fd, most: usize, token: Token);
 
     /// Sends the bytes of `buf`, perhaps not all of them. Ends as `Sent`, `Failed` or `Cancelled`. Never raises SIGPIPE.
     fn send(&mut self, fd: Fd, buf: Buf, token: Token);

@@ -7,6 +7,10 @@
 //! Measured and left out: to wait for more completions than the sends give at once, so that a turn does not end for
 //! them alone (`min_wait_usec`), halves the calls of a single connection and saves nothing under load.
 //!
+//! A receive of many parts brings up to 32 pages of one socket before anybody can say that it is enough, and for each
+//! connection whose other side stands still that is memory. So it is told to end by itself ([`BURST_BYTES`]), or, where
+//! the kernel is older than 6.17 and cannot, a receive that must not bring much is one of a single page.
+//!
 //! Invariants:
 //! 1. `in_flight` counts operations from their start to their completion without `more`.
 //! 2. Whatever the kernel may touch is owned here: the buffer of each send in `sends`, the pages ready for receives in
@@ -17,7 +21,7 @@ use crate::buffers::{BufferRing, GROUP};
 use crate::errno::Errno;
 use crate::lanes::Lanes;
 use crate::op::{self, Kind, Kinds};
-use crate::ring::{Completion, Fd, Interest, Moved, Now, Outcome, Pipe, Ring, Token};
+use crate::ring::{BURST_BYTES, Completion, Fd, Interest, Moved, Now, Outcome, Pipe, Ring, Token};
 use crate::socket::{self, Address, RawAddress};
 use crate::{clock, pipe, signal};
 use io_uring::squeue::Entry;
@@ -25,9 +29,10 @@ use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{Builder, IoUring, cqueue};
 use ounce_mem::{Buf, Pool};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::mem::ManuallyDrop;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Entries of the submission queue. It is emptied each turn and whenever it is full; a larger one would only drag more
@@ -52,6 +57,8 @@ pub struct UringRing {
     /// The buffer of each send in flight.
     sends: Lanes<Buf>,
     kinds: Kinds,
+    /// The kernel ends a receive of many parts after as many bytes as it is told.
+    counts: bool,
     /// Addresses of connects that are not submitted yet; the boxes are used again.
     #[allow(clippy::vec_box, reason = "the kernel has pointers to them while the vector grows")]
     addresses: Vec<Box<RawAddress>>,
@@ -72,18 +79,20 @@ impl UringRing {
     /// What io_uring_setup(2) or io_uring_register(2) reports: EPERM and ENOSYS where io_uring is forbidden or unknown.
     pub fn new(pool: Pool) -> io::Result<UringRing> {
         signal::ignore_pipe()?;
-        let ring = setup()?;
+        let mut ring = setup()?;
         let params = ring.params();
         if !(params.is_feature_nodrop() && params.is_feature_submit_stable() && params.is_feature_ext_arg()) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let buffers = BufferRing::new(&ring, &pool)?;
+        let mut buffers = BufferRing::new(&ring, &pool)?;
+        let counts = counts(&mut ring, &mut buffers)?;
         Ok(UringRing {
             ring: ManuallyDrop::new(ring),
             pool,
             buffers: ManuallyDrop::new(buffers),
             sends: Lanes::new(),
             kinds: Kinds::new(),
+            counts,
             addresses: Vec::new(),
             addresses_used: 0,
             backlog: VecDeque::new(),
@@ -96,6 +105,13 @@ impl UringRing {
     /// How many operations are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Does from now on without what kernels can since 6.17, as on an older one.
+    #[must_use]
+    pub fn as_before_6_17(mut self) -> UringRing {
+        self.counts = false;
+        self
     }
 
     #[inline]
@@ -242,6 +258,34 @@ fn setup() -> io::Result<IoUring> {
     Err(last.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
 }
 
+/// Tries whether the kernel ends a receive of many parts after as many bytes as it is told: the first part is beyond that.
+fn counts(ring: &mut IoUring, buffers: &mut BufferRing) -> io::Result<bool> {
+    let (near, mut far) = UnixStream::pair()?;
+    far.write_all(b"ab")?;
+    // A kernel that took no notice of the number would go on to the end.
+    drop(far);
+    let entry = op::receive_at_most(Fd(near.as_raw_fd()), GROUP, 1).user_data(op::SWALLOWED);
+    // SAFETY: the entry points to nothing, and the buffers that it takes live in `buffers`.
+    unsafe { ring.submission().push(&entry) }.map_err(io::Error::other)?;
+    let mut told = Vec::new();
+    loop {
+        match ring.submit_and_wait(1) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for entry in ring.completion() {
+            if let Some(number) = cqueue::buffer_select(entry.flags()) {
+                // Dropped, into the pool.
+                let _ = buffers.take(number, 0);
+            }
+            told.push(entry.result());
+            if !cqueue::more(entry.flags()) {
+                return Ok(told.len() == 1 && told[0] > 0);
+            }
+        }
+    }
+}
+
 #[inline]
 fn received(buffers: &mut BufferRing, result: i32, flags: u32) -> Outcome {
     // The page comes back even where nothing was written into it; it is dropped then, into the pool.
@@ -304,7 +348,19 @@ impl Ring for UringRing {
 
     #[inline]
     fn receive(&mut self, fd: Fd, token: Token) {
+        if self.counts {
+            return self.receive_at_most(fd, BURST_BYTES, token);
+        }
         self.start(op::receive(fd, GROUP), token, Kind::Receive);
+    }
+
+    #[inline]
+    fn receive_at_most(&mut self, fd: Fd, most: usize, token: Token) {
+        let entry = match self.counts {
+            true => op::receive_at_most(fd, GROUP, u32::try_from(most.max(1)).unwrap_or(u32::MAX)),
+            false => op::receive_once(fd, GROUP),
+        };
+        self.start(entry, token, Kind::Receive);
     }
 
     #[inline]

@@ -104,7 +104,11 @@ impl Ring for SimRing {
     }
 
     fn receive(&mut self, fd: Fd, token: Token) {
-        self.begin(fd, token, Kind::Receive, Role::Receive, Waits::Receive);
+        self.begin(fd, token, Kind::Receive, Role::Receive, Waits::Receive(usize::MAX));
+    }
+
+    fn receive_at_most(&mut self, fd: Fd, most: usize, token: Token) {
+        self.begin(fd, token, Kind::Receive, Role::Receive, Waits::Receive(most.max(1)));
     }
 
     fn send(&mut self, fd: Fd, buf: Buf, token: Token) {

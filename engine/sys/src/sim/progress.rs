@@ -89,7 +89,7 @@ impl World {
         match (&flight.waits, self.object(flight.fd)) {
             (Waits::Accept, Some(Object::Listener(at))) => self.acceptable(*at),
             (Waits::Connect(to), _) => !self.blackholes.contains(to) && !self.is_crowded(to),
-            (Waits::Receive, Some(Object::Stream(end))) => self.streams.readable(*end),
+            (Waits::Receive(_), Some(Object::Stream(end))) => self.streams.readable(*end),
             (Waits::Send(_), Some(Object::Stream(end))) => self.streams.writable(*end),
             (Waits::Poll(interest), _) => self.is_ready(flight.fd, *interest),
             _ => false,
@@ -103,7 +103,10 @@ impl World {
         let to = if let Waits::Connect(to) = &flight.waits { Some(to.clone()) } else { None };
         match (&flight.waits, object) {
             (Waits::Accept, Object::Listener(at)) => self.accepted(at),
-            (Waits::Receive, Object::Stream(end)) => self.received(end, pool),
+            (Waits::Receive(left), Object::Stream(end)) => {
+                let left = *left;
+                self.received(key, end, left, pool)
+            }
             (Waits::Send(_), Object::Stream(end)) => self.sent(key, end),
             (Waits::Poll(_), _) => Some((Outcome::Ready, false)),
             _ => Some((self.connected(fd, &to?), false)),
@@ -119,7 +122,7 @@ impl World {
         Some((Outcome::Accepted(fd), !self.random.chance(self.faults.shot_ends)))
     }
 
-    fn received(&mut self, end: u64, pool: &Pool) -> Option<(Outcome, bool)> {
+    fn received(&mut self, key: u64, end: u64, left: usize, pool: &Pool) -> Option<(Outcome, bool)> {
         self.maybe_sever(end);
         let page = if self.random.chance(self.faults.no_buffers) { None } else { pool.take() };
         let Some(mut page) = page else { return Some((Outcome::NoBuffers, false)) };
@@ -128,7 +131,12 @@ impl World {
         match self.streams.read(end, most) {
             Found::Bytes(bytes) => {
                 assert!(page.push(&bytes), "no more was read than there was room for");
-                Some((Outcome::Received(page), !self.random.chance(self.faults.shot_ends)))
+                let left = left.saturating_sub(bytes.len());
+                if let Some(flight) = self.flights.get_mut(&key) {
+                    flight.waits = Waits::Receive(left);
+                }
+                let goes_on = left > 0 && !self.random.chance(self.faults.shot_ends);
+                Some((Outcome::Received(page), goes_on))
             }
             Found::End => Some((Outcome::Eof, false)),
             Found::Error(errno) => Some((Outcome::Failed(errno, None), false)),

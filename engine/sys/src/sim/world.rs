@@ -49,7 +49,8 @@ pub(super) enum Role {
 pub(super) enum Waits {
     Accept,
     Connect(Address),
-    Receive,
+    /// With how many bytes more end it.
+    Receive(usize),
     /// The buffer is always there; it is an option to be taken at the end.
     Send(Option<Buf>),
     Poll(Interest),

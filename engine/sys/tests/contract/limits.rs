@@ -3,8 +3,8 @@
 use crate::Script;
 use crate::bench::{ACCEPT, Bench, POLL, RECEIVE, SEND, pattern, token};
 use crate::outside::Outside;
-use ounce_mem::Buf;
-use ounce_sys::ring::{Interest, Outcome, Ring};
+use ounce_mem::{Buf, PAGE_BYTES};
+use ounce_sys::ring::{BURST_BYTES, Interest, Outcome, Ring};
 use std::time::Duration;
 
 /// A peer that does not read stops a send in flight; it goes on when the peer reads, or gives its buffer back when it is
@@ -53,6 +53,62 @@ impl Script for FullPeerHoldsBack {
 fn rest<R: Ring, O: Outside>(bench: &mut Bench<R, O>, mut buf: Buf, count: usize, block: &[u8]) -> Buf {
     buf.advance(count);
     if buf.is_empty() { bench.page(block) } else { buf }
+}
+
+/// A receive that may bring so much ends by itself, and the rest stays where it is until it is asked for.
+pub(crate) struct ReceivesEndInTime;
+impl Script for ReceivesEndInTime {
+    fn run<R: Ring, O: Outside>(bench: &mut Bench<R, O>) {
+        let (fd, far) = bench.connection();
+        let receive = token(RECEIVE, 0);
+        let bytes = pattern(300_000);
+        let (mut written, mut got) = (0, Vec::new());
+        for most in [1, 16 * 1024, 40_000, BURST_BYTES].into_iter().cycle() {
+            written += bench.outside.write(far, &bytes[written..]).unwrap();
+            if got.len() == bytes.len() {
+                break;
+            }
+            bench.ring.receive_at_most(fd, most, receive);
+            let before = got.len();
+            loop {
+                written += bench.outside.write(far, &bytes[written..]).unwrap();
+                let Some(completion) = bench.told(receive) else {
+                    bench.turn();
+                    continue;
+                };
+                if let Outcome::Received(buf) = &completion.outcome {
+                    got.extend_from_slice(buf);
+                }
+                assert!(got.len() < before + most + PAGE_BYTES, "{} of {most}", got.len() - before);
+                if !completion.more {
+                    break;
+                }
+                if got.len() == bytes.len() {
+                    bench.stop(receive);
+                    break;
+                }
+            }
+        }
+        assert!(got == bytes);
+        // What was asked for and did not come yet comes all the same.
+        bench.ring.receive_at_most(fd, 2, receive);
+        for part in [b"a", b"b"] {
+            bench.far_write(far, part);
+            let completion = bench.next(receive);
+            let Outcome::Received(buf) = completion.outcome else {
+                // For want of buffers, or by chance.
+                bench.ring.receive_at_most(fd, 2, receive);
+                assert_eq!(bench.receive(fd, receive, 1), part);
+                continue;
+            };
+            assert_eq!(&*buf, part);
+            if !completion.more {
+                bench.ring.receive_at_most(fd, 2, receive);
+            }
+        }
+        bench.stop(receive);
+        bench.close(fd, far);
+    }
 }
 
 /// An idle receive ends as cancelled, and the same token serves again; bytes that come between wait for it.

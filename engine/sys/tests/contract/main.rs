@@ -26,13 +26,13 @@ trait Script {
     fn run<R: Ring, O: Outside>(bench: &mut Bench<R, O>);
 }
 
-fn on_uring<S: Script>() {
+fn on_uring<S: Script>(dress: impl Fn(UringRing) -> UringRing) {
     if let Err(why) = uring_available() {
         eprintln!("not run: {why}");
         return;
     }
     let pool = Pool::new(S::PAGES).unwrap();
-    let ring = UringRing::new(pool.clone()).unwrap();
+    let ring = dress(UringRing::new(pool.clone()).unwrap());
     finish::<S, _, _>(Bench::new(ring, Kernel::default()), &pool);
 }
 
@@ -71,7 +71,12 @@ macro_rules! contract {
 
             #[test]
             fn uring() {
-                on_uring::<$script>();
+                on_uring::<$script>(|ring| ring);
+            }
+
+            #[test]
+            fn uring_before_6_17() {
+                on_uring::<$script>(UringRing::as_before_6_17);
             }
 
             #[test]
@@ -100,6 +105,7 @@ contract! {
     sending_to_nobody_fails: flow::SendingToNobodyFails;
     splices: flow::Splices;
     full_peer_holds_back: limits::FullPeerHoldsBack;
+    receives_end_in_time: limits::ReceivesEndInTime;
     receive_can_be_cancelled: limits::ReceiveCanBeCancelled;
     cancel_races_lose_nothing: limits::CancelRacesLoseNothing;
     unknown_cancel_is_ignored: limits::UnknownCancelIsIgnored;
