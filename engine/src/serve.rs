@@ -58,7 +58,7 @@ fn run<R: Ring>(
     let utc_offset = clock::utc_offset_s(i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0));
     // Keys are root's to read, and lie outside of a jail.
     let resume = Resume { segment: Arc::clone(&heritage.segment), lifetime_s: heritage.ticket_lifetime_s };
-    let mut tls = Tls::build(&heritage.plan, &heritage.cards, &resume)?;
+    let mut tls = Tls::build(&heritage.plan, &heritage.cards, Some(&resume))?;
     drop_privileges()?;
     // A key that signed as root may not any more: better told now than to each client.
     tls.prove()?;

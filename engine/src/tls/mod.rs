@@ -81,24 +81,25 @@ impl Hand {
 }
 
 impl Tls {
-    /// Reads every certificate and key that the plan names, and loads the cards that have some.
+    /// Reads every certificate and key that the plan names, and loads the cards that have some. Without `resume` clients
+    /// resume no session.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
-    pub fn build(plan: &Plan, all: &[Card], resume: &Resume) -> Result<Tls, String> {
+    pub fn build(plan: &Plan, all: &[Card], resume: Option<&Resume>) -> Result<Tls, String> {
         let cards = Cards::load(all)?;
         let listeners = || plan.listeners.iter().map(|of| of.tls.as_ref());
         // Made before any engine takes part in them.
         let twin = |tls: &ListenerTls| {
             let alone = covers_files(all) && tls.keys.iter().all(|(_, key)| matches!(key, Key::File(_)));
-            alone.then(|| Certificates::with_keys(tls, Some(resume), Keys::Held(&cards))).transpose()
+            alone.then(|| Certificates::with_keys(tls, resume, Keys::Held(&cards))).transpose()
         };
         let software = listeners().map(|tls| tls.map(twin).transpose().map(Option::flatten));
         let software: Vec<Option<Certificates>> = software.collect::<Result<_, _>>()?;
         let dialers = of_backends(plan, |tls, name| Dialer::build(tls, name).map(Some))?;
         cards.take_over(all)?;
         let proofs = Proof::all(listeners(), all, &cards)?;
-        let listener = |tls: &ListenerTls| Certificates::with_keys(tls, Some(resume), Keys::Held(&cards));
+        let listener = |tls: &ListenerTls| Certificates::with_keys(tls, resume, Keys::Held(&cards));
         let certificates = listeners().map(|tls| tls.map(listener).transpose());
         let mut certificates: Vec<Option<Certificates>> = certificates.collect::<Result<_, _>>()?;
         for (certificates, alone) in certificates.iter_mut().zip(&software) {

@@ -169,7 +169,7 @@ fn context(
     if let Some(resume) = resume {
         resume.serve(&mut context)?;
     }
-    context.set_num_tickets(1).map_err(|error| reason(&error))?;
+    context.set_num_tickets(usize::from(resume.is_some())).map_err(|error| reason(&error))?;
     context.set_alpn_select_callback(|_, offered| {
         // A client that offers nothing we speak is told so (RFC 7301 3.2).
         select_next_proto(b"\x08http/1.1\x08http/1.0", offered).ok_or(AlpnError::ALERT_FATAL)

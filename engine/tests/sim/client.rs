@@ -1,9 +1,10 @@
 //! Clients: they send their script in pieces and check every byte that comes back.
 
+use crate::line::Line;
 use crate::message::{Ask, Deed, Frame, Head, Reader, pattern};
 use crate::scene::Tally;
 use ounce_sys::errno::Errno;
-use ounce_sys::sim::{Far, FarRead, Random, SimNet};
+use ounce_sys::sim::{FarRead, Random, SimNet};
 use ounce_sys::socket::Address;
 use std::collections::VecDeque;
 
@@ -21,12 +22,14 @@ pub(crate) struct Manner {
     pub(crate) half_closes: bool,
     /// Goes away after so many bytes were received.
     pub(crate) leaves_at: Option<usize>,
+    /// Speaks TLS, and whether that is 1.3.
+    pub(crate) tls: Option<bool>,
 }
 
 /// One client connection and its script.
 pub(crate) struct Client {
     to: Address,
-    far: Option<Far>,
+    line: Option<Line>,
     start_us: u64,
     script: VecDeque<Ask>,
     waiting: VecDeque<Ask>,
@@ -50,7 +53,7 @@ impl Client {
     pub(crate) fn new(to: Address, start_us: u64, script: Vec<Ask>, manner: Manner) -> Client {
         Client {
             to,
-            far: None,
+            line: None,
             start_us,
             script: script.into(),
             waiting: VecDeque::new(),
@@ -68,38 +71,47 @@ impl Client {
     }
 
     pub(crate) fn act(&mut self, net: &SimNet, random: &mut Random, tally: &mut Tally) {
+        let now = net.now().mono_us;
         if self.over {
+            // What it said last may not be out yet.
+            self.line = self.line.take().and_then(|line| line.closed(net));
             return;
         }
-        let now = net.now().mono_us;
         if now < self.start_us {
             return net.wake_at(self.start_us);
         }
-        let far = match self.far {
-            Some(far) => far,
-            None => match net.connect(&self.to) {
-                Ok(far) => *self.far.insert(far),
-                Err(_) if tally.drained => {
+        let mut line = match self.line.take() {
+            Some(line) => line,
+            None => match (net.connect(&self.to), self.manner.tls) {
+                (Ok(far), None) => Line::plain(far),
+                (Ok(far), Some(newest)) => Line::client(far, newest),
+                (Err(_), _) if tally.drained => {
                     self.over = true;
                     return;
                 }
-                Err(errno) => panic!("the listener refused a connection: {errno}"),
+                (Err(errno), _) => panic!("the listener refused a connection: {errno}"),
             },
         };
         self.ask(random);
-        self.send(net, far, random);
-        let end = self.listen(net, far, random, tally);
+        self.send(net, &mut line, random);
+        let end = self.listen(net, &mut line, random, tally);
         let left = self.manner.leaves_at.is_some_and(|at| self.received >= at);
         let done = self.script.is_empty() && self.waiting.is_empty() && self.output.is_empty();
-        if left || done || end {
-            if end {
-                // Whatever was not answered by now will not be.
-                tally.unanswered += (self.waiting.len() + self.script.len()) as u64;
-                let idempotent = self.waiting.iter().filter(|ask| ask.idempotent()).count();
-                tally.unanswered_idempotent += idempotent as u64;
-            }
-            net.close(far);
-            self.over = true;
+        if !(left || done || end) {
+            self.line = Some(line);
+            return;
+        }
+        self.over = true;
+        if end {
+            // Whatever was not answered by now will not be.
+            tally.unanswered += (self.waiting.len() + self.script.len()) as u64;
+            let idempotent = self.waiting.iter().filter(|ask| ask.idempotent()).count();
+            tally.unanswered_idempotent += idempotent as u64;
+        }
+        if left {
+            line.vanish(net);
+        } else {
+            self.line = line.closed(net);
         }
     }
 
@@ -120,10 +132,10 @@ impl Client {
         }
     }
 
-    fn send(&mut self, net: &SimNet, far: Far, random: &mut Random) {
+    fn send(&mut self, net: &SimNet, line: &mut Line, random: &mut Random) {
         while !self.output.is_empty() {
             let piece = (1 + random.below(30_000) as usize).min(self.output.len());
-            match net.write(far, &self.output[..piece]) {
+            match line.write(net, &self.output[..piece]) {
                 Ok(0) => return,
                 Ok(bytes) => {
                     self.output.drain(..bytes);
@@ -147,21 +159,24 @@ impl Client {
         let ends = self.manner.half_closes && self.script.is_empty() && !says_more;
         if (ends || self.tunnel) && !self.shut {
             self.shut = true;
-            net.shutdown_write(far);
+            line.shutdown(net);
         }
     }
 
     /// Reads and checks; true if nothing more will come.
-    fn listen(&mut self, net: &SimNet, far: Far, random: &mut Random, tally: &mut Tally) -> bool {
+    fn listen(&mut self, net: &SimNet, line: &mut Line, random: &mut Random, tally: &mut Tally) -> bool {
         let mut ended = false;
         for _ in 0..4 {
-            match net.read(far, self.manner.sip) {
+            match line.read(net, self.manner.sip) {
                 FarRead::Bytes(bytes) => {
                     self.received += bytes.len();
                     self.input.extend(bytes);
                 }
                 FarRead::Nothing => break,
                 FarRead::End => {
+                    // A client that has seen an answer sees the end as one, or a reset (RFC 8446 6.1).
+                    let told = line.ended_clean() || self.reset || self.received == 0;
+                    assert!(told, "the end of a connection was not said to be one");
                     ended = true;
                     break;
                 }
@@ -172,7 +187,7 @@ impl Client {
                 }
             }
         }
-        if !ended && net.available(far) > 0 {
+        if !ended && line.available(net) {
             net.wake_at(net.now().mono_us + 50 + random.below(3000));
         }
         while self.answer(ended, tally) {}
@@ -265,6 +280,7 @@ impl Client {
                     whole.len()
                 );
                 tally.answered += 1;
+                tally.sealed += u64::from(self.manner.tls.is_some());
                 tally.tunnels += u64::from(status == 101);
                 tally.invited += u64::from(ask.expect);
                 tally.bodies += u64::from(!body.is_empty());

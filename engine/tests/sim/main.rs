@@ -1,10 +1,11 @@
 //! Whole workers on a simulated network, from seeds.
 //!
 //! Each seed draws faults of the network and kernel, scripts of clients and the behaviour of origins; then the real worker
-//! serves them in virtual time, and every byte is compared with what it must be. `OUNCE_SEED=n` runs one seed,
-//! `OUNCE_SEEDS=n` that many.
+//! serves them in virtual time, and every byte is compared with what it must be, with TLS on either side too ([`line`]).
+//! `OUNCE_SEED=n` runs one seed, `OUNCE_SEEDS=n` that many.
 
 mod client;
+mod line;
 mod message;
 mod origin;
 mod scene;
@@ -14,6 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Seeds of a plain test run.
 const SEEDS: u64 = 400;
+
+/// Of these, with TLS.
+const SEEDS_TLS: usize = 100;
 
 /// A seed beyond those in which a send is told of a reset, and the receive behind it of an end.
 const TOLD_ONCE: u64 = 2036;
@@ -65,6 +69,29 @@ fn sound_network_answers_everything() {
     }
 }
 
+/// The same storms over TLS, on either side or both.
+#[test]
+fn any_network_any_origin_over_tls() {
+    let mut total = scene::Tally::default();
+    for seed in seeds().take(SEEDS_TLS) {
+        total.add(run(seed, |seed| Scene::stormy(seed).sealed()));
+    }
+    eprintln!("{total:?}");
+    if number("OUNCE_SEED").is_none() {
+        let bites = [total.sealed / 4, total.bodies, total.tunnels * 6, total.invited * 4];
+        assert!(bites.iter().all(|&times| times > 100), "the scripts lost their bite: {total:?}");
+    }
+}
+
+/// The same calm over TLS.
+#[test]
+fn sound_network_answers_everything_over_tls() {
+    for seed in seeds().take(SEEDS_TLS) {
+        let tally = run(seed, |seed| Scene::calm(seed).sealed());
+        assert_eq!((tally.refused, tally.cut), (0, 0), "seed {seed}");
+    }
+}
+
 /// Clients beyond those there is room for wait, and each of them is served in the end.
 #[test]
 fn a_crowd_waits_for_room() {
@@ -90,6 +117,8 @@ fn accepting_rests_when_it_fails() {
 #[test]
 fn a_seed_repeats() {
     for seed in seeds().take(20) {
-        assert_eq!(run(seed, Scene::stormy).fingerprint, run(seed, Scene::stormy).fingerprint, "seed {seed}");
+        for scene in [Scene::stormy, |seed| Scene::stormy(seed).sealed()] {
+            assert_eq!(run(seed, scene).fingerprint, run(seed, scene).fingerprint, "seed {seed}");
+        }
     }
 }

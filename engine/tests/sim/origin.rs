@@ -1,13 +1,18 @@
 //! Origins: they check what they are asked and do what the path says.
 
+use crate::line::Line;
 use crate::message::{Deed, Frame, Head, Reader, chunks, pattern};
-use ounce_sys::sim::{Far, FarRead, Random, SimNet};
+use ounce_sys::sim::{FarRead, Random, SimNet};
 use ounce_sys::socket::Address;
 use std::collections::HashSet;
 
 /// One origin at one address.
 pub(crate) struct Origin {
     address: Address,
+    /// Speaks TLS, and whether that is 1.3.
+    tls: Option<bool>,
+    /// What requests say of the client's side.
+    scheme: &'static str,
     connections: Vec<Connection>,
 }
 
@@ -20,7 +25,9 @@ pub(crate) struct Memory {
 }
 
 struct Connection {
-    far: Far,
+    /// Gone when it is over.
+    line: Option<Line>,
+    scheme: &'static str,
     input: Vec<u8>,
     output: Vec<u8>,
     /// No more requests: close when the output is out.
@@ -35,30 +42,33 @@ struct Connection {
     /// It is a tunnel that gives back what comes in.
     echo: bool,
     eof: bool,
+    /// Nothing more is to be done but to close.
     over: bool,
 }
 
 impl Origin {
-    pub(crate) fn new(net: &SimNet, address: Address) -> Origin {
+    pub(crate) fn new(net: &SimNet, address: Address, tls: Option<bool>, scheme: &'static str) -> Origin {
         net.listen(&address);
-        Origin { address, connections: Vec::new() }
+        Origin { address, tls, scheme, connections: Vec::new() }
     }
 
     pub(crate) fn act(&mut self, net: &SimNet, random: &mut Random, memory: &mut Memory) {
         while let Some(far) = net.accept(&self.address) {
-            self.connections.push(Connection::new(far));
+            let line = self.tls.map_or_else(|| Line::plain(far), |newest| Line::server(far, newest));
+            self.connections.push(Connection::new(line, self.scheme));
         }
         for connection in &mut self.connections {
             connection.act(net, random, memory);
         }
-        self.connections.retain(|connection| !connection.over);
+        self.connections.retain(|connection| connection.line.is_some());
     }
 }
 
 impl Connection {
-    fn new(far: Far) -> Connection {
+    fn new(line: Line, scheme: &'static str) -> Connection {
         Connection {
-            far,
+            line: Some(line),
+            scheme,
             input: Vec::new(),
             output: Vec::new(),
             closing: false,
@@ -73,52 +83,53 @@ impl Connection {
     }
 
     fn act(&mut self, net: &SimNet, random: &mut Random, memory: &mut Memory) {
-        while !self.eof {
-            match net.read(self.far, 1 + random.below(40_000) as usize) {
-                FarRead::Bytes(bytes) => self.input.extend(bytes),
-                FarRead::Nothing => break,
-                FarRead::End => self.eof = true,
-                FarRead::Reset => {
-                    self.over = true;
-                    net.close(self.far);
-                    return;
-                }
-            }
+        let Some(mut line) = self.line.take() else { return };
+        if !self.over && self.receive(net, &mut line, random) {
+            return line.vanish(net);
         }
-        while !self.echo && !self.closing && self.die_at.is_none() && self.serve(random, memory) {}
+        while !self.over && !self.echo && !self.closing && self.die_at.is_none() && self.serve(random, memory)
+        {
+        }
         if self.echo {
             self.output.append(&mut self.input);
         }
-        self.send(net);
-        if !self.over && self.eof && self.output.is_empty() {
-            net.close(self.far);
-            self.over = true;
+        if !self.over && self.send(net, &mut line) {
+            return line.vanish(net);
         }
+        self.over |= (self.eof || self.closing) && self.output.is_empty();
+        self.line = if self.over { line.closed(net) } else { Some(line) };
     }
 
-    fn send(&mut self, net: &SimNet) {
+    /// Takes what came in; true if the connection is broken.
+    fn receive(&mut self, net: &SimNet, line: &mut Line, random: &mut Random) -> bool {
+        while !self.eof {
+            match line.read(net, 1 + random.below(40_000) as usize) {
+                FarRead::Bytes(bytes) => self.input.extend(bytes),
+                FarRead::Nothing => break,
+                FarRead::End => self.eof = true,
+                FarRead::Reset => return true,
+            }
+        }
+        false
+    }
+
+    /// Sends what is to be sent; true if the connection is broken, or is to be broken off.
+    fn send(&mut self, net: &SimNet, line: &mut Line) -> bool {
         while !self.output.is_empty() {
             if self.die_at.is_some_and(|at| self.written >= at) {
                 break;
             }
             let most = self.die_at.map_or(self.output.len(), |at| (at - self.written).min(self.output.len()));
-            match net.write(self.far, &self.output[..most]) {
-                Ok(0) => return,
+            match line.write(net, &self.output[..most]) {
+                Ok(0) => return false,
                 Ok(bytes) => {
                     self.output.drain(..bytes);
                     self.written += bytes;
                 }
-                Err(_) => {
-                    net.close(self.far);
-                    self.over = true;
-                    return;
-                }
+                Err(_) => return true,
             }
         }
-        if self.die_at.is_some_and(|at| self.written >= at) || (self.closing && self.output.is_empty()) {
-            net.close(self.far);
-            self.over = true;
-        }
+        self.die_at.is_some_and(|at| self.written >= at)
     }
 
     /// Serves one request if enough of it is here.
@@ -136,7 +147,7 @@ impl Connection {
         let Some((head, mut reader)) = self.reading.take() else { return false };
         let (id, answer, deed) = head.path();
         assert_eq!(head.field("x-id"), Some(id.to_string().as_str()), "a head of two requests");
-        assert_eq!(head.field("x-forwarded-proto"), Some("http"));
+        assert_eq!(head.field("x-forwarded-proto"), Some(self.scheme));
         let method = head.first.split(' ').next().unwrap_or_default().to_owned();
         if head.field("upgrade").is_some() && deed.accepts_upgrade() {
             self.input.drain(..head.len);

@@ -1,10 +1,10 @@
 //! One simulated run: a worker, its clients and its origins.
 
 use crate::client::{Client, Manner};
+use crate::line;
 use crate::message::{ANY, Ask, Deed, SOUND};
 use crate::origin::{Memory, Origin};
 use ounce_conf::Options;
-use ounce_core::Plan;
 use ounce_core::route::compile::{Ids, compile};
 use ounce_engine::tls::Tls;
 use ounce_engine::{ListeningSocket, Order, Worker, WorkerSetup};
@@ -20,39 +20,54 @@ const TURNS_MAX: u64 = 400_000;
 /// Pages of the worker's pool: few enough that they run out now and then.
 const PAGES: u32 = 48;
 
-const CONFIG: &str = "
-LogFacility -
-LogLevel 5
-TimeOut 20
-ConnTO 3
-ListenHTTP
-    Address 10.0.0.1
-    Port 80
-    Client 30
-    xHTTP 1
-    Service
-        Balancer iwrr
-        BackEnd
-            Address 10.1.0.1
-            Port 8001
-        End
-        BackEnd
-            Address 10.1.0.2
-            Port 8002
-        End
-        BackEnd
-            Address 10.1.0.3
-            Port 8003
-        End
-    End
-End
-";
+/// Where TLS is spoken: `None` where it is not, otherwise whether that is 1.3.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sealed {
+    clients: Option<bool>,
+    origins: [Option<bool>; 3],
+}
+
+impl Sealed {
+    /// At least on one side.
+    fn draw(seed: u64) -> Sealed {
+        let mut random = Random::new(seed ^ 0x7154);
+        let mut version = || random.chance(800).then(|| random.chance(700));
+        let drawn = Sealed { clients: version(), origins: [version(), version(), version()] };
+        Sealed {
+            clients: drawn.clients.or_else(|| drawn.origins.iter().all(Option::is_none).then_some(true)),
+            ..drawn
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.clients.is_some() { "https" } else { "http" }
+    }
+
+    fn config(&self) -> String {
+        let listener = match self.clients {
+            Some(_) => format!("ListenHTTPS\nCert \"{}\"\n", line::pem().display()),
+            None => "ListenHTTP\n".to_owned(),
+        };
+        let backend = |(number, tls): (usize, &Option<bool>)| {
+            let tls = if tls.is_some() { "HTTPS\n" } else { "" };
+            format!("BackEnd\nAddress 10.1.0.{number}\nPort 800{number}\n{tls}End\n", number = number + 1)
+        };
+        let backends: String = self.origins.iter().enumerate().map(backend).collect();
+        format!(
+            "LogFacility -\nLogLevel 5\nTimeOut 20\nConnTO 3\n\
+             {listener}Address 10.0.0.1\nPort 80\nClient 30\nxHTTP 1\n\
+             Service\nBalancer iwrr\n{backends}End\nEnd\n"
+        )
+    }
+}
 
 /// What came of a run.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
     /// Responses of an origin that arrived whole.
     pub(crate) answered: u64,
+    /// Among them those that came over TLS.
+    pub(crate) sealed: u64,
     /// Among them those with a body.
     pub(crate) bodies: u64,
     /// Tunnels that gave back every byte.
@@ -84,6 +99,7 @@ impl Tally {
 
     pub(crate) fn add(&mut self, other: Tally) {
         self.answered += other.answered;
+        self.sealed += other.sealed;
         self.bodies += other.bodies;
         self.tunnels += other.tunnels;
         self.invited += other.invited;
@@ -105,6 +121,7 @@ pub(crate) struct Scene {
     calm: bool,
     /// How many clients the worker has room for.
     clients_max: u32,
+    sealed: Sealed,
 }
 
 /// Everything outside the worker.
@@ -135,7 +152,14 @@ impl Ids for Rows<'_> {
 impl Scene {
     /// Any faults, any deeds.
     pub(crate) fn stormy(seed: u64) -> Scene {
-        Scene { seed, drain_us: drain_us(seed), faults: None, calm: false, clients_max: 64 }
+        Scene {
+            seed,
+            drain_us: drain_us(seed),
+            faults: None,
+            calm: false,
+            clients_max: 64,
+            sealed: Sealed::default(),
+        }
     }
 
     /// A network that only takes its time, and origins that always answer.
@@ -150,7 +174,7 @@ impl Scene {
             wall_jump: 0,
             ..drawn
         };
-        Scene { seed, drain_us: drain_us(seed), faults: Some(faults), calm: true, clients_max: 64 }
+        Scene { faults: Some(faults), calm: true, ..Scene::stormy(seed) }
     }
 
     /// As [`Scene::calm`], with room for two clients at a time: the others wait in the kernel's queue.
@@ -165,82 +189,34 @@ impl Scene {
         Scene { drain_us: None, faults, ..calm }
     }
 
+    /// The same scene with TLS.
+    pub(crate) fn sealed(self) -> Scene {
+        Scene { sealed: Sealed::draw(self.seed), ..self }
+    }
+
     pub(crate) fn play(self) -> Tally {
         let net = match self.faults {
             Some(faults) => SimNet::with_faults(self.seed, faults),
             None => SimNet::new(self.seed),
         };
-        let limits = Limits { backends: 8, services: 8, listeners: 8, session_buckets: 8, workers: 4 };
-        let segment = Segment::create(limits).expect("a segment");
-        let config =
-            ounce_conf::load_text("scene", CONFIG, &Options::default()).expect("the scene's configuration");
-        let plan = compile(&config.config, &mut Rows(&segment)).expect("the scene's plan");
-        let pool = Pool::new(PAGES).expect("a pool");
         let outside = Rc::new(RefCell::new(self.outside(&net)));
         let actors = Rc::clone(&outside);
         net.set_outside(move |net| actors.borrow_mut().act(net));
-        let tally = self.serve(&net, &segment, &plan, &pool, &outside);
-        assert_eq!(pool.free(), pool.capacity(), "pages were lost");
-        tally
-    }
-
-    /// Serves until every client has left, then drains.
-    fn serve(
-        &self,
-        net: &SimNet,
-        segment: &Segment,
-        plan: &Plan,
-        pool: &Pool,
-        outside: &Rc<RefCell<Outside>>,
-    ) -> Tally {
-        let listening = net.bind(&address("10.0.0.1:80"));
-        let owner = segment.fleet().begin(0, 1);
-        let mut worker = Worker::new(WorkerSetup {
-            house: None,
-            ring: net.ring(pool.clone()),
-            plan,
-            segment,
-            owner,
-            sockets: vec![ListeningSocket { listener: 0, fd: listening.0 }],
-            tls: Tls::default(),
-            cpus: Vec::new(),
-            seed: self.seed,
-            id: 1,
-            utc_offset: 0,
-            clients_max: self.clients_max,
-            log: Box::new(|batch: &[u8]| {
-                if std::env::var_os("OUNCE_SEED").is_some() {
-                    eprint!("{}", String::from_utf8_lossy(batch));
-                }
-                true
-            }),
-        });
-        worker.start();
-        let mut turns = 0;
-        while !worker.is_done() {
-            turns += 1;
-            assert!(turns < TURNS_MAX, "the run does not end");
-            worker.turn(|_, completion| panic!("a foreign completion: {completion:?}")).expect("the ring");
-            worker.check_invariants();
-            // The warden's part: what is dead comes back.
-            for backend in 0..3 {
-                segment.backends().revive(BackendId(backend), net.now().mono_us / 1000);
-            }
+        let stage = Stage { seed: self.seed, clients_max: self.clients_max, pages: PAGES };
+        // Serves until every client has left, then drains.
+        let served = stage.serve(&net, &self.sealed.config(), || {
             let drained = self.drain_us.is_some_and(|at| net.now().mono_us >= at);
             outside.borrow_mut().tally.drained |= drained;
-            if drained || outside.borrow().clients.iter().all(|client| client.over) {
-                worker.order(Order::Drain);
-            }
-        }
-        drop(worker);
-        check_books(segment, owner);
-        net.assert_all_returned(&[listening]);
-        let mut tally = outside.borrow().tally;
-        tally.turns = turns;
-        tally.accept_pauses = segment.counters().page(owner.worker).get(Counter::AcceptPauses);
-        tally.fingerprint = net.fingerprint();
+            drained || outside.borrow().clients.iter().all(|client| client.over)
+        });
+        let tally = outside.borrow().tally;
         assert!(self.calm || outside.borrow().memory.bodies < u64::MAX);
-        tally
+        Tally {
+            turns: served.turns,
+            accept_pauses: served.accept_pauses,
+            fingerprint: net.fingerprint(),
+            ..tally
+        }
     }
 
     fn outside(&self, net: &SimNet) -> Outside {
@@ -248,8 +224,9 @@ impl Scene {
         let mut next_id = 1;
         let clients = 1 + random.below(12);
         let clients = (0..clients).map(|_| self.client(&mut random, &mut next_id)).collect();
-        let origins = ["10.1.0.1:8001", "10.1.0.2:8002", "10.1.0.3:8003"];
-        let origins = origins.iter().map(|at| Origin::new(net, address(at))).collect();
+        let origins = ["10.1.0.1:8001", "10.1.0.2:8002", "10.1.0.3:8003"].iter().zip(self.sealed.origins);
+        let scheme = self.sealed.scheme();
+        let origins = origins.map(|(at, tls)| Origin::new(net, address(at), tls, scheme)).collect();
         Outside { clients, origins, memory: Memory::default(), random, tally: Tally::default() }
     }
 
@@ -269,6 +246,7 @@ impl Scene {
             sip: if random.chance(300) { 1 + random.below(3000) as usize } else { 100_000 },
             half_closes: random.chance(150),
             leaves_at: (!self.calm && random.chance(150)).then(|| random.below(60_000) as usize),
+            tls: self.sealed.clients,
         };
         Client::new(address("10.0.0.1:80"), 1_000_000 + random.below(300_000), script, manner)
     }
@@ -307,6 +285,74 @@ impl Scene {
             answer: size(random),
             deed,
         }
+    }
+}
+
+/// What a worker needs to serve here.
+pub(crate) struct Stage {
+    pub(crate) seed: u64,
+    pub(crate) clients_max: u32,
+    /// Of its pool.
+    pub(crate) pages: u32,
+}
+
+/// What it did.
+pub(crate) struct Served {
+    turns: u64,
+    accept_pauses: u64,
+}
+
+impl Stage {
+    /// Serves until `drains` says so, then until nothing is left; checks what must hold after each turn and at the end.
+    pub(crate) fn serve(&self, net: &SimNet, config: &str, mut drains: impl FnMut() -> bool) -> Served {
+        let limits = Limits { backends: 8, services: 8, listeners: 8, session_buckets: 8, workers: 4 };
+        let segment = Segment::create(limits).expect("a segment");
+        let config =
+            ounce_conf::load_text("scene", config, &Options::default()).expect("the scene's configuration");
+        let plan = compile(&config.config, &mut Rows(&segment)).expect("the scene's plan");
+        let pool = Pool::new(self.pages).expect("a pool");
+        let listening = net.bind(&address("10.0.0.1:80"));
+        let owner = segment.fleet().begin(0, 1);
+        let mut worker = Worker::new(WorkerSetup {
+            house: None,
+            ring: net.ring(pool.clone()),
+            plan: &plan,
+            segment: &segment,
+            owner,
+            sockets: vec![ListeningSocket { listener: 0, fd: listening.0 }],
+            tls: Tls::build(&plan, &[], None).expect("what TLS needs"),
+            cpus: Vec::new(),
+            seed: self.seed,
+            id: 1,
+            utc_offset: 0,
+            clients_max: self.clients_max,
+            log: Box::new(|batch: &[u8]| {
+                if std::env::var_os("OUNCE_SEED").is_some() {
+                    eprint!("{}", String::from_utf8_lossy(batch));
+                }
+                true
+            }),
+        });
+        worker.start();
+        let mut turns = 0;
+        while !worker.is_done() {
+            turns += 1;
+            assert!(turns < TURNS_MAX, "the run does not end");
+            worker.turn(|_, completion| panic!("a foreign completion: {completion:?}")).expect("the ring");
+            worker.check_invariants();
+            // The warden's part: what is dead comes back.
+            for backend in 0..3 {
+                segment.backends().revive(BackendId(backend), net.now().mono_us / 1000);
+            }
+            if drains() {
+                worker.order(Order::Drain);
+            }
+        }
+        drop(worker);
+        check_books(&segment, owner);
+        net.assert_all_returned(&[listening]);
+        assert_eq!(pool.free(), pool.capacity(), "pages were lost");
+        Served { turns, accept_pauses: segment.counters().page(owner.worker).get(Counter::AcceptPauses) }
     }
 }
 
@@ -349,6 +395,6 @@ fn check_books(segment: &Segment, owner: Owner) {
     }
 }
 
-fn address(text: &str) -> Address {
+pub(crate) fn address(text: &str) -> Address {
     Address::Inet(text.parse().expect("an address"))
 }
