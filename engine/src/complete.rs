@@ -6,11 +6,7 @@ use crate::tls::{Pulled, Session};
 use crate::worker::Worker;
 use ounce_core::{Close, Event, Fault};
 use ounce_mem::{Buf, Counter, Key};
-use ounce_sys::errno::Errno;
 use ounce_sys::ring::{Completion, Outcome, Ring, Token};
-
-/// What a send gets behind an end that was received.
-const EPIPE: Errno = Errno(32);
 
 impl<R: Ring> Worker<'_, R> {
     /// Handles one completion; gives it back if it is not of this worker's own operations.
@@ -208,9 +204,7 @@ impl<R: Ring> Worker<'_, R> {
                     None => buf.map_or(0, |buf| buf.len()),
                 };
                 let queued: usize = socket.queue.drain(..).map(|buf| buf.len()).sum();
-                socket.broken = true;
-                // EPIPE: the peer had ended before it broke off, and what comes is its true end.
-                socket.torn = errno != EPIPE;
+                socket.break_off(errno);
                 if socket.closing.is_some() {
                     return self.close_if_joined(key);
                 }

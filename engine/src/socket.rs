@@ -3,6 +3,7 @@
 use crate::tls::Session;
 use ounce_core::Close;
 use ounce_mem::{Buf, Key};
+use ounce_sys::errno::Errno;
 use ounce_sys::ring::{Fd, Token};
 use std::collections::VecDeque;
 
@@ -159,6 +160,14 @@ impl Socket {
                 return (None, sealed);
             }
         }
+    }
+
+    /// Nothing can be sent any more.
+    pub(crate) fn break_off(&mut self, errno: Errno) {
+        /// What a send gets behind an end that was received: what comes is the peer's true end.
+        const EPIPE: Errno = Errno(32);
+        self.broken = true;
+        self.torn |= errno != EPIPE;
     }
 
     /// Something is under way that ends by itself when the connection is broken.

@@ -4,7 +4,7 @@
 //! kernel thread, which costs more than the copy it saves.
 //!
 //! A splice ends in one of these ways: as much as was asked has arrived in the sink; the source ended and all it sent
-//! has arrived; one of the two broke; one of the two is being closed. Only in the last case are bytes lost.
+//! has arrived; one of the two broke; one of the two is being closed. Only in the last two cases are bytes lost.
 
 use crate::socket::op;
 use crate::worker::Worker;
@@ -41,6 +41,8 @@ pub(crate) struct Splice {
     sink_full: bool,
     /// One of the sockets is being closed: end as soon as no poll is in flight.
     abandoned: bool,
+    /// Bytes are left in the pipe that nobody wants.
+    spoilt: bool,
 }
 
 /// What a round of moving came to.
@@ -80,6 +82,7 @@ impl<R: Ring> Worker<'_, R> {
             polling: None,
             sink_full: false,
             abandoned: false,
+            spoilt: false,
         };
         let index = match self.splices.iter().position(Option::is_none) {
             Some(index) => index,
@@ -179,7 +182,7 @@ impl<R: Ring> Worker<'_, R> {
                     splice.held += bytes;
                     splice.left -= bytes as u64;
                 }
-                Ok(Moved::End) if self.socket(splice.from).is_some_and(|socket| socket.torn) => {
+                Ok(Moved::End) if self.is_torn(splice.from) => {
                     return Round::End(SpliceEnd::SourceFailed(ounce_core::Fault::Reset));
                 }
                 Ok(Moved::End) => splice.source_ended = true,
@@ -196,6 +199,12 @@ impl<R: Ring> Worker<'_, R> {
                 Ok(Moved::Nothing) => return Round::AwaitSink,
                 // A sink has no end to report.
                 Ok(Moved::End) => return Round::End(SpliceEnd::SinkFailed(ounce_core::Fault::Reset)),
+                // Who breaks off may have answered before. What it is still sent is dropped, as with sends.
+                Err(errno) if self.is_heard_out(splice.to, errno) => {
+                    *moved += std::mem::take(&mut splice.held) as u64;
+                    splice.spoilt = true;
+                    return Round::End(SpliceEnd::NotBegun);
+                }
                 Err(errno) => return Round::End(SpliceEnd::SinkFailed(self.fault(errno))),
             }
         }
@@ -207,6 +216,22 @@ impl<R: Ring> Worker<'_, R> {
             () if dry => Round::AwaitSource,
             () => Round::Again,
         }
+    }
+
+    /// A sink is broken, but is received from: that decides.
+    fn is_heard_out(&mut self, key: Key, errno: Errno) -> bool {
+        let Some(socket) = self.socket(key).filter(|socket| socket.is_heard()) else { return false };
+        socket.break_off(errno);
+        true
+    }
+
+    /// The end that this socket shows is none: a send was told of a reset. If that send's own end has not been told yet, as
+    /// it may when both come in one turn, the kernel says whether there is a connection still; without one a send in flight
+    /// cannot be but broken.
+    fn is_torn(&mut self, key: Key) -> bool {
+        let Some(socket) = self.socket(key) else { return false };
+        let (torn, sending, fd) = (socket.torn, socket.sending, socket.fd);
+        torn || (sending && self.ring.peer(fd).is_none())
     }
 
     fn await_side(&mut self, index: u32, key: Key, op: u8) {
@@ -243,7 +268,7 @@ impl<R: Ring> Worker<'_, R> {
         if let Some(sink) = self.socket(splice.to) {
             sink.sink_of = None;
         }
-        if splice.held == 0 && self.pipes.len() < PIPES_KEPT_MAX {
+        if splice.held == 0 && !splice.spoilt && self.pipes.len() < PIPES_KEPT_MAX {
             self.pipes.push(splice.pipe);
         } else {
             self.pipes_open -= 1;
@@ -274,6 +299,7 @@ mod tests {
             polling: None,
             sink_full: false,
             abandoned: false,
+            spoilt: false,
         };
         assert_eq!(splice.held_up(&Round::Again), (to, op::SINK));
         assert_eq!(splice.held_up(&Round::AwaitSink), (to, op::SINK));

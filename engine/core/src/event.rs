@@ -67,6 +67,7 @@ pub enum SpliceEnd {
     SourceFailed(Fault),
     /// The sink broke.
     SinkFailed(Fault),
-    /// There was no pipe for it; nothing was moved. The bytes have to be received and sent.
+    /// There was no pipe for it, or its sink takes nothing any more but is still heard. The bytes have to be received and
+    /// sent.
     NotBegun,
 }

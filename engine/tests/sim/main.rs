@@ -4,6 +4,7 @@
 //! serves them in virtual time, and every byte is compared with what it must be, with TLS on either side too ([`line`]).
 //! `OUNCE_SEED=n` runs one seed, `OUNCE_SEEDS=n` that many.
 
+mod broken;
 mod client;
 mod line;
 mod message;
