@@ -120,6 +120,10 @@
 //! | `SendFile` and `ACME` follow links in the middle of a name to anywhere | only to what lies below the directory, and absolute links not at all | one link must not give away the machine |
 //! | `ACME` is relative to the working directory | to the include directory, as Pound's development version | a service has no working directory worth the name |
 //! | a directory that is not there is found out by requests | an error when loading | it can be known |
+//! | a password hash of DES also matches as it stands | as a hash only | a hash that leaked is no password |
+//! | a password is hashed while its thread waits | by helpers, a bounded number at a time; when too many wait, or after half a minute, the answer is 503 | a slow hash makes nobody else wait, and a flood of them exhausts nothing |
+//! | `BasicAuth` in `Rewrite` sees what rules before it made of Authorization | what the client sent | a head that is being written does not wait for a password |
+//! | watched files are read by the process that serves | by a child of the supervisor | workers have neither rights nor the files in their jail |
 //! | times are whole seconds | also `90s`, `2m`, `1h`, `1d`; sizes also `64k`, `1m`, `1g` | as Pound's development version |
 //! | header lines of a request that are none are dropped; folded ones too | 400 | what two readers understand differently is how requests are smuggled |
 //! | a request of HTTP/1.1 without `Host`, or with two | 400 | as above (RFC 9112 3.2) |

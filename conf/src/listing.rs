@@ -65,6 +65,93 @@ pub fn networks(bytes: &[u8]) -> Result<Vec<IpNet>, Vec<Fault>> {
     if faults.is_empty() { Ok(networks) } else { Err(faults) }
 }
 
+/// A user and what is known of its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// The password, or what was made of it.
+    pub secret: String,
+    /// Which of them it is.
+    pub hashing: Hashing,
+}
+
+/// What is made of passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hashing {
+    /// Nothing.
+    Plain,
+    /// `{SHA}`: SHA-1 in base64.
+    Sha1,
+    /// `$apr1$`: a thousand turns of MD5, as Apache's htpasswd makes them.
+    Apr1,
+    /// Something of crypt(3): DES, `$1$`, `$5$`, `$6$`, `$y$`, bcrypt and others.
+    Crypt,
+    /// `$argon2id$` and its kin.
+    Argon2,
+}
+
+/// What crypt(3) knows, by the word behind the first dollar.
+const CRYPT: [&str; 12] = ["1", "2a", "2b", "2x", "2y", "5", "6", "7", "y", "gy", "md5", "sha1"];
+
+/// Memory that an Argon2 hash may take, in KiB: several are made at a time, in each worker.
+const ARGON2_KIB_MAX: u64 = 1 << 20;
+
+impl Hashing {
+    /// What a secret is, by how it looks.
+    ///
+    /// # Errors
+    /// Why nothing can be done with it.
+    fn of(secret: &str) -> Result<Hashing, &'static str> {
+        const UNKNOWN: &str = "a password hash of an unknown kind";
+        if let Some(digest) = secret.strip_prefix("{SHA}") {
+            let whole = digest.len() == 28 && digest.ends_with('=');
+            return if whole { Ok(Hashing::Sha1) } else { Err(UNKNOWN) };
+        }
+        if let Some((word, rest)) = secret.strip_prefix('$').and_then(|rest| rest.split_once('$')) {
+            return match word {
+                "apr1" => Ok(Hashing::Apr1),
+                "argon2i" | "argon2d" | "argon2id" if argon2_kib(rest) > ARGON2_KIB_MAX => {
+                    Err("a password hash that takes more than 1 GiB of memory")
+                }
+                "argon2i" | "argon2d" | "argon2id" => Ok(Hashing::Argon2),
+                _ if CRYPT.contains(&word) => Ok(Hashing::Crypt),
+                _ => Err(UNKNOWN),
+            };
+        }
+        let of_des = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'/';
+        let des = secret.len() == 13 && secret.bytes().all(of_des);
+        Ok(if des { Hashing::Crypt } else { Hashing::Plain })
+    }
+}
+
+/// The memory parameter of an Argon2 hash, in KiB.
+fn argon2_kib(parts: &str) -> u64 {
+    let parameters = parts.split('$').flat_map(|part| part.split(','));
+    let memory = parameters.filter_map(|parameter| parameter.strip_prefix("m="));
+    memory.map(|kib| kib.parse().unwrap_or(u64::MAX)).max().unwrap_or(0)
+}
+
+/// Users, one `NAME:PASSWORD` a line, the password plain or as a hash. What is wrong with a line is told without it.
+///
+/// # Errors
+/// Each line that is none of this.
+pub fn users(bytes: &[u8]) -> Result<Vec<User>, Vec<Fault>> {
+    let (mut users, mut faults) = (Vec::new(), Vec::new());
+    for (number, line) in lines(bytes).map_err(|fault| vec![fault])? {
+        match line.split_once(':').filter(|(name, _)| !name.is_empty()) {
+            None => faults.push(Fault::at(number, "no user and password with a colon between them")),
+            Some((name, secret)) => match Hashing::of(secret) {
+                Ok(hashing) => {
+                    users.push(User { name: name.to_owned(), secret: secret.to_owned(), hashing });
+                }
+                Err(why) => faults.push(Fault::at(number, why)),
+            },
+        }
+    }
+    if faults.is_empty() { Ok(users) } else { Err(faults) }
+}
+
 /// A network in CIDR form, or one address. What is IPv4 written as IPv6 becomes IPv4, as clients' addresses do.
 pub(crate) fn network(text: &str) -> Option<IpNet> {
     let network = match text.parse::<IpNet>() {
@@ -100,6 +187,38 @@ mod tests {
         for text in ["", "10.0.0.0/33", "10.0.0", "host", "10.0.0.0/255.0.0.0", " 10.0.0.1"] {
             assert_eq!(network(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn hashes_are_known_by_their_looks() {
+        for (secret, hashing) in [
+            ("secret", Some(Hashing::Plain)),
+            ("", Some(Hashing::Plain)),
+            ("with:colon", Some(Hashing::Plain)),
+            ("$5 a month", Some(Hashing::Plain)),
+            ("{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=", Some(Hashing::Sha1)),
+            ("{SHA}short=", None),
+            ("$apr1$salt$hash", Some(Hashing::Apr1)),
+            ("$2y$05$hash", Some(Hashing::Crypt)),
+            ("$y$j9T$salt$hash", Some(Hashing::Crypt)),
+            ("rqXexS6ZhobKA", Some(Hashing::Crypt)),
+            ("$argon2id$v=19$m=65536,t=3,p=4$salt$hash", Some(Hashing::Argon2)),
+            ("$argon2id$v=19$t=3,m=1048577,p=4$salt$hash", None),
+            ("$argon2i$m=99999999999999999999,t=3,p=4$salt$hash", None),
+            ("$new$hash", None),
+        ] {
+            assert_eq!(Hashing::of(secret).ok(), hashing, "{secret}");
+        }
+    }
+
+    #[test]
+    fn users_are_read_and_what_is_wrong_is_told_without_passwords() {
+        let read = users(b"# us\na:b:c\n  d:\n").unwrap();
+        let pairs: Vec<_> = read.iter().map(|user| (&*user.name, &*user.secret)).collect();
+        assert_eq!(pairs, [("a", "b:c"), ("d", "")]);
+        let faults = users(b"secret\n:secret\na:$what$secret\nb:c\n").unwrap_err();
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [Some(1), Some(2), Some(3)]);
+        assert!(faults.iter().all(|fault| !fault.text.contains("secret")));
     }
 
     #[test]

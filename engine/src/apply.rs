@@ -26,6 +26,7 @@ impl<R: Ring> Worker<'_, R> {
             }
             Effect::Close { socket, how } => self.close(socket, how),
             Effect::Splice { from, to, max } => self.start_splice(from, to, max),
+            Effect::Verify { socket, ticket, question } => self.verify(socket, ticket, *question),
             Effect::Arm { socket, at_us } => self.wheel.arm(socket.index, at_us),
         }
     }

@@ -1,6 +1,7 @@
 //! From completions to events.
 
 use crate::card;
+use crate::passwords;
 use crate::socket::{Receive, Socket, op};
 use crate::tls::{Pulled, Session};
 use crate::worker::Worker;
@@ -20,6 +21,7 @@ impl<R: Ring> Worker<'_, R> {
             op::SOURCE | op::SINK => self.polled(token),
             op::CARD => self.card_polled(token, &outcome),
             op::CREW if token.slot == card::CREW => self.helped(),
+            op::CREW if token.slot == passwords::NUMBER => self.passwords_rang(),
             _ => return Some(Completion { token, outcome, more }),
         }
         self.carry_out();

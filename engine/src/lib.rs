@@ -26,6 +26,7 @@ pub mod feeds;
 pub mod heritage;
 pub mod logout;
 pub mod orders;
+mod passwords;
 mod serve;
 mod socket;
 mod splice;

@@ -1,5 +1,6 @@
 //! A worker process from its first line to its last.
 
+use crate::crew::Manner;
 use crate::heritage::Heritage;
 use crate::orders::{self, LEFT, Order, READY};
 use crate::socket::op;
@@ -73,12 +74,12 @@ fn run<R: Ring>(
         owner: heritage.owner,
         sockets: heritage.sockets.clone(),
         tls,
-        cpus: heritage.cpus.clone(),
         seed: seed(heritage),
         id: process::pid().unsigned_abs(),
         utc_offset,
         clients_max: clients_max(files, others),
         house: heritage.house,
+        helpers: Manner::Threads(heritage.cpus.clone()),
         log: Box::new(move |batch: &[u8]| pairs::send(log, batch).unwrap_or(false)),
     });
     for (feed, parcel) in &heritage.feeds {

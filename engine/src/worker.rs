@@ -2,9 +2,11 @@
 
 use crate::accept::Accepting;
 use crate::card::Desk;
+use crate::crew::Manner;
 use crate::heritage::ListeningSocket;
 use crate::logout;
 use crate::orders::Order;
+use crate::passwords::Passwords;
 use crate::socket::Socket;
 use crate::splice::{self, Splice};
 use crate::tls::{Certificates, Dialer, Tls};
@@ -40,8 +42,6 @@ pub struct WorkerSetup<'p, R: Ring> {
     pub sockets: Vec<ListeningSocket>,
     /// What TLS needs.
     pub tls: Tls,
-    /// Where helper threads may run; on none, they stay where the worker is.
-    pub cpus: Vec<usize>,
     /// Random bits, different in each worker.
     pub seed: u64,
     /// Names this worker in problem lines: its process id.
@@ -52,6 +52,8 @@ pub struct WorkerSetup<'p, R: Ring> {
     pub clients_max: u32,
     /// The way to what the program answers itself.
     pub house: Option<RawFd>,
+    /// How what would stall the loop is done.
+    pub helpers: Manner,
     /// Where log batches go.
     pub log: Box<dyn logout::Sink + 'p>,
 }
@@ -79,6 +81,7 @@ pub struct Worker<'p, R: Ring> {
     /// The same without cards, where software can do without them.
     pub(crate) software: Vec<Option<Certificates>>,
     pub(crate) cards: Desk,
+    pub(crate) passwords: Passwords,
     pub(crate) wheel: Wheel,
     pub(crate) splices: Vec<Option<Splice>>,
     /// Empty pipes for the next splices.
@@ -127,7 +130,8 @@ impl<'p, R: Ring> Worker<'p, R> {
             accepting: Accepting::new(&setup.sockets),
             certificates: setup.tls.certificates,
             software: setup.tls.software,
-            cards: Desk::new(setup.tls.hand, setup.cpus),
+            cards: Desk::new(setup.tls.hand, setup.helpers.clone()),
+            passwords: Passwords::new(setup.helpers),
             wheel: Wheel::new(now.mono_us),
             splices: Vec::new(),
             pipes: Vec::new(),
@@ -186,6 +190,12 @@ impl<'p, R: Ring> Worker<'p, R> {
             }
         }
         self.completions = completions;
+        if self.passwords.is_due() {
+            self.take_verdicts();
+        }
+        if self.cards.is_due() {
+            self.helped();
+        }
         self.expire();
         self.expire_cards();
         self.resume_starved();
@@ -196,6 +206,9 @@ impl<'p, R: Ring> Worker<'p, R> {
 
     /// How long the loop may sleep.
     fn patience(&self) -> Duration {
+        if self.passwords.is_due() || self.cards.is_due() {
+            return Duration::ZERO;
+        }
         let now = self.ring.now().mono_us;
         let mut sleep = if self.starved.is_empty() { BEAT } else { Duration::from_micros(STARVED_US) };
         // Without room for a client there is nothing to wake up for.

@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// Directories that examples name, and where they are in the test's directory.
 const FOLDERS: [(&str, &str); 2] = [("/etc/ounce", "etc"), ("/var/lib/ounce", "lib")];
 
+/// `Aladdin` with the password `open sesame`, by bcrypt.
+const USERS: &str = "Aladdin:$2y$05$saltsaltsaltsaltsaltse4kA2isQqvtsOWjUdVwT0P5YMJUrcwGW\n";
+
 /// Directives that concern the process alone.
 const PROCESS: [&str; 3] = ["User", "Group", "RootJail"];
 
@@ -169,6 +172,9 @@ pub fn with_files(text: &str, below: &Path) -> String {
         fs::create_dir_all(&folder).expect("a directory");
         fs::write(folder.join("file.txt"), "from a file").expect("a file");
     }
+    fs::write(etc.join("401.html"), "WWW-Authenticate: Basic realm=\"inner part\"\n\n<h1>who are you?</h1>")
+        .expect("a page");
+    fs::write(etc.join("users"), USERS).expect("a file of users");
     let pem = etc.join("server.pem");
     if text.contains(".pem") && !pem.exists() {
         let path = |name: &str| below.join(name).to_string_lossy().into_owned();

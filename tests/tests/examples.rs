@@ -73,6 +73,22 @@ fn networks() {
 }
 
 #[test]
+fn passwords() {
+    let example = Example::start_with("passwords", |_| Some(mirror));
+    let right = "Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+    let wrong = "Authorization: Basic QWxhZGRpbjpzaHV0";
+    for fields in [&[HOST][..], &[HOST, wrong]] {
+        let answer = example.ask("GET", "/inner/page", fields);
+        assert_eq!((answer.status, answer.text().as_str()), (401, "<h1>who are you?</h1>"));
+        assert_eq!(answer.fields.get("WWW-Authenticate"), Some("Basic realm=\"inner part\""));
+    }
+    let lines = seen(&example, "/inner/page", &[HOST, right]);
+    assert!(has(&lines, "X-User: Aladdin"), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.starts_with("Authorization")), "{lines:?}");
+    assert_eq!(example.ask("GET", "/page", &[HOST]).status, 200);
+}
+
+#[test]
 fn match_and_not() {
     let example = Example::start("match-not");
     let ask = |method: &str, target: &str, fields: &[&str]| {

@@ -57,6 +57,7 @@ const EXAMPLES: &[(&str, &str)] = &examples![
     "named-backends",
     "old-complex",
     "own-services",
+    "passwords",
     "query",
     "resolve",
     "rewrite",

@@ -80,8 +80,7 @@ pub(super) const ROWS: &[Row] = &[
     row("BasicAuth", REQUEST, "the client is a user of this file")
         .takes(&[one(Kind::File, "file")])
         .switches(&[Switch::File, Switch::FileWatch])
-        .repeat(Repeat::Many)
-        .later(),
+        .repeat(Repeat::Many),
     row("ClientCert", REQUEST, "the client has this certificate")
         .takes(&[one(Kind::File, "file")])
         .repeat(Repeat::Many),

@@ -6,19 +6,12 @@ use crate::diag::Problem;
 use crate::source::Span;
 
 /// Accessors without an argument, with one that is optional, and with one that is not.
-const BARE: [&str; 5] = ["url", "path", "query", "host", "port"];
+const BARE: [&str; 6] = ["url", "path", "query", "host", "port", "user"];
 const ADDRESS: &str = "remoteip";
 const NAMED: [&str; 2] = ["param", "header"];
 
-/// An accessor that Pound has and the engine has not yet; it would copy it as it stands.
-const LATER: &str = "user";
-
-/// What is wrong with a text.
-enum Fault {
-    /// It can never be expanded: Pound would answer each request with 500.
-    Wrong(&'static str),
-    Later(&'static str),
-}
+/// Why a text can never be expanded: Pound would answer each request with 500.
+struct Wrong(&'static str);
 
 impl Lowering<'_> {
     /// A text for the engine to expand; none when it cannot be, which is reported.
@@ -65,12 +58,8 @@ impl Lowering<'_> {
                     out.push('$');
                     1
                 }
-                Err(Fault::Wrong(why)) => {
+                Err(Wrong(why)) => {
                     self.error(place, format!("bad expansion: {why}"));
-                    return None;
-                }
-                Err(Fault::Later(what)) => {
-                    self.error(place, format!("{what} is not supported yet"));
                     return None;
                 }
             };
@@ -97,7 +86,7 @@ enum Part<'t> {
     Stray,
 }
 
-fn read(text: &str) -> Result<Part<'_>, Fault> {
+fn read(text: &str) -> Result<Part<'_>, Wrong> {
     match text.as_bytes() {
         [b'$', b'$' | b'%', ..] => Ok(Part::Known(2)),
         [b'$', b'0'..=b'9' | b'{', ..] => reference(text),
@@ -120,14 +109,14 @@ pub(super) fn is_tag(text: &str) -> bool {
 }
 
 /// `$N`, `$N(M)`, `$N(TAG)`, the same in braces, and the same with `%`.
-fn reference(text: &str) -> Result<Part<'_>, Fault> {
+fn reference(text: &str) -> Result<Part<'_>, Wrong> {
     let bytes = text.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let braced = bytes.get(1) == Some(&b'{');
     let mut at = 1 + usize::from(braced);
     let group = digits(at);
     if group == 0 {
-        return Err(Fault::Wrong("the number of a group is missing"));
+        return Err(Wrong("the number of a group is missing"));
     }
     at += group;
     if bytes.get(at) == Some(&b'(') {
@@ -135,7 +124,7 @@ fn reference(text: &str) -> Result<Part<'_>, Fault> {
             Some(b'0'..=b'9') => {
                 at += 1 + digits(at + 1);
                 if bytes.get(at) != Some(&b')') {
-                    return Err(Fault::Wrong("a parenthesis is not closed"));
+                    return Err(Wrong("a parenthesis is not closed"));
                 }
                 at += 1;
             }
@@ -143,17 +132,17 @@ fn reference(text: &str) -> Result<Part<'_>, Fault> {
                 let tag = bytes[at + 1..].iter().take_while(|byte| in_tag(**byte)).count();
                 at += 1 + tag;
                 if bytes.get(at) != Some(&b')') {
-                    return Err(Fault::Wrong("a parenthesis is not closed"));
+                    return Err(Wrong("a parenthesis is not closed"));
                 }
                 at += 1;
             }
-            _ if braced => return Err(Fault::Wrong("the number of a match is missing")),
+            _ if braced => return Err(Wrong("the number of a match is missing")),
             _ => {}
         }
     }
     if braced {
         if bytes.get(at) != Some(&b'}') {
-            return Err(Fault::Wrong("a brace is not closed"));
+            return Err(Wrong("a brace is not closed"));
         }
         return Ok(Part::Known(at + 1));
     }
@@ -161,23 +150,20 @@ fn reference(text: &str) -> Result<Part<'_>, Fault> {
 }
 
 /// `%[NAME]` and `%[NAME ARGUMENT]`.
-fn accessor(text: &str) -> Result<Part<'_>, Fault> {
+fn accessor(text: &str) -> Result<Part<'_>, Wrong> {
     let Some(end) = text.find(']') else {
-        return Err(Fault::Wrong("a bracket is not closed"));
+        return Err(Wrong("a bracket is not closed"));
     };
     let inner = &text[2..end];
     let (name, argument) = inner.split_once(' ').unwrap_or((inner, ""));
     let argument = argument.trim();
-    if name == LATER {
-        return Err(Fault::Later("%[user]"));
-    }
     if name == "const" {
         let (name, encoding) = argument.split_once(' ').unwrap_or((argument, "none"));
         let encoding = match encoding.trim() {
             "none" => Encoding::None,
             "url" => Encoding::Url,
             "base64" => Encoding::Base64,
-            _ => return Err(Fault::Wrong("a constant is encoded as none, url or base64")),
+            _ => return Err(Wrong("a constant is encoded as none, url or base64")),
         };
         return Ok(Part::Constant { name, encoding, length: end + 1 });
     }
@@ -213,6 +199,7 @@ mod tests {
             "$$",
             "$%",
             "%[url]",
+            "%[user]",
             "%[param a]",
         ] {
             assert_eq!(length(&format!("{text}.")), Some(text.len()), "{text}");
@@ -223,9 +210,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_expanded_is_refused() {
-        for text in
-            ["${", "${x}", "${1", "$1(2", "${1(}", "%[url", "$1(tag", "${1(a b)}", "%[user]", "%[const a b]"]
-        {
+        for text in ["${", "${x}", "${1", "$1(2", "${1(}", "%[url", "$1(tag", "${1(a b)}", "%[const a b]"] {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(matches!(read("% "), Ok(Part::Stray)));

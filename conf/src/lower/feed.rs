@@ -1,9 +1,11 @@
 //! Files whose contents are part of the configuration.
 
 use super::Lowering;
-use crate::listing::Fault;
+use crate::grammar::Switch;
+use crate::listing::{self, Fault};
 use crate::model::{Feed, FeedKind, FeedName};
 use crate::source::{self, Span};
+use crate::tree::Statement;
 use std::path::Path;
 
 impl Lowering<'_> {
@@ -16,6 +18,17 @@ impl Lowering<'_> {
         };
         self.error(place, format!("cannot read {}: {reason}", path.display()));
         None
+    }
+
+    /// The users of `BasicAuth`, whose changes are followed unless it says `-file`.
+    pub(super) fn users(&mut self, statement: &Statement) -> Option<FeedName> {
+        let (path, place) = (statement.file(0)?, statement.place(0));
+        let bytes = self.bytes_of_file(path, place)?;
+        if let Err(faults) = listing::users(&bytes) {
+            self.faults(path, place, &faults);
+            return None;
+        }
+        Some(self.feed(path, FeedKind::Users, !statement.has(Switch::File), bytes))
     }
 
     /// Reports what is wrong with a file where it is named.

@@ -58,6 +58,7 @@ impl Lowering<'_> {
                 })
             }
             "Eval" => self.eval(statement)?,
+            "BasicAuth" => Condition::BasicAuth(self.users(statement)?),
             "ClientCert" => Condition::ClientCertificate(self.client_certificate(statement)?),
             "ACL" if statement.has(Switch::Forwarded) => Condition::Forwarded(self.acl(statement)),
             "ACL" => Condition::Acl(self.acl(statement)),

@@ -58,6 +58,8 @@ pub enum Condition {
     Acl(Networks),
     /// The address that the request came from first, as trusted proxies tell it, is in one of these networks.
     Forwarded(Networks),
+    /// The request comes with the name and password of a user of this file.
+    BasicAuth(FeedName),
     /// One of the patterns in a file matches.
     Patterns {
         /// Which file.

@@ -34,4 +34,6 @@ pub enum FeedKind {
     Networks,
     /// Patterns of a condition, one a line.
     Patterns,
+    /// Users and their passwords, one a line.
+    Users,
 }

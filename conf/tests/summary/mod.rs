@@ -264,6 +264,7 @@ fn condition(condition: &Condition) -> String {
         Condition::Eval { name, index } => format!("condition {index} {name:?}"),
         Condition::ClientCertificate(pem) => format!("client certificate of {} letters", pem.len()),
         Condition::Acl(list) => format!("peer in [{}]", networks(list)),
+        Condition::BasicAuth(feed) => format!("user of feed {}", feed.index),
         Condition::Patterns { feed, of } => format!("any of feed {}: {}", feed.index, self::condition(of)),
         Condition::Forwarded(list) => format!("originator in [{}]", networks(list)),
     }

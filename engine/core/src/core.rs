@@ -3,7 +3,7 @@
 use crate::Peer;
 use crate::chain::Chain;
 use crate::effect::{Close, Effect, Effects};
-use crate::event::{Event, SpliceEnd, Tick};
+use crate::event::{Event, SpliceEnd, Tick, Verdict};
 use crate::fault::Fault;
 use crate::flow::client::Client;
 use crate::flow::closing::Closing;
@@ -33,6 +33,8 @@ pub struct Core<'p> {
     pub(crate) spare: Vec<Box<Exchange>>,
     pub(crate) parked: Parked,
     pub(crate) random: Random,
+    /// The last number of a question about a password.
+    pub(crate) ticket: u64,
     /// Names this worker in problem lines.
     pub(crate) id: u32,
     /// Seconds that local time is ahead of UTC, for log lines.
@@ -116,6 +118,7 @@ pub(crate) enum Cause {
     Paused,
     Spliced { bytes: u64, sink_full: bool },
     SpliceEnded(SpliceEnd),
+    Verified { ticket: u64, verdict: Verdict },
 }
 
 impl Socket {
@@ -165,6 +168,7 @@ impl<'p> Core<'p> {
             spare: Vec::new(),
             parked: Parked::new(setup.plan.backends.len(), setup.clients_max / 2),
             random: Random(setup.seed | 1),
+            ticket: 0,
             id: setup.id,
             utc_offset: setup.utc_offset,
             log_levels: vec![None; setup.plan.listeners.len()],
@@ -291,6 +295,7 @@ impl<'p> Core<'p> {
                 Cause::Paused
             }
             Event::Spliced { bytes, sink_full } => Cause::Spliced { bytes, sink_full },
+            Event::Verified { ticket, verdict } => Cause::Verified { ticket, verdict },
             Event::SpliceEnded(end) => Cause::SpliceEnded(end),
         };
         match socket.role {

@@ -1,5 +1,6 @@
 //! What to do about it: the only way anything leaves the core.
 
+use crate::route::auth::Question;
 use ounce_mem::{Buf, Key};
 use std::net::SocketAddr;
 
@@ -53,6 +54,15 @@ pub enum Effect {
         to: Key,
         /// How many bytes at most.
         max: u64,
+    },
+    /// Find out whether a password is right and report [`crate::Event::Verified`].
+    Verify {
+        /// Whose it is.
+        socket: Key,
+        /// To be given back.
+        ticket: u64,
+        /// The question.
+        question: Box<Question>,
     },
     /// Report [`crate::Event::Deadline`] at this time, unless armed for an earlier one.
     Arm {

@@ -52,8 +52,26 @@ pub enum Event {
     },
     /// The splice from this socket is over.
     SpliceEnded(SpliceEnd),
+    /// A password of this client was looked at, as asked by [`crate::Effect::Verify`].
+    Verified {
+        /// Which of its questions.
+        ticket: u64,
+        /// What came of it.
+        verdict: Verdict,
+    },
     /// Everything in flight has ended and the descriptor is gone: the key is free.
     Closed,
+}
+
+/// What came of looking at a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the one.
+    Right,
+    /// It is another.
+    Wrong,
+    /// It was not looked at: too many wait for that.
+    Refused,
 }
 
 /// Why a splice is over.

@@ -38,7 +38,7 @@ mod secure;
 
 pub use self::core::{Core, Setup};
 pub use effect::{Close, Effect, Effects};
-pub use event::{Event, SpliceEnd, Tick};
+pub use event::{Event, SpliceEnd, Tick, Verdict};
 pub use fault::Fault;
 pub use peer::Peer;
 pub use route::Plan;

@@ -47,6 +47,10 @@ pub(crate) const EMPTY_LINES_MAX: usize = 64;
 /// fit, and a chain of rules that double it does not.
 pub(crate) const REWRITTEN_BYTES_MAX: usize = 128 * 1024;
 
+/// How long a request waits for its passwords to be looked at: hashes that are made to be slow take a second, and a full
+/// queue of them some ten times as long.
+pub(crate) const PASSWORD_US: u64 = 30_000_000;
+
 /// Attempts beyond the first at what the program answers itself: whoever answers may be replaced while it does, and a
 /// request that ends each one must not go on for ever.
 pub(crate) const HOUSE_RETRIES: u16 = 2;

@@ -47,14 +47,14 @@ impl std::fmt::Debug for Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(hand: Hand, cpus: Vec<usize>) -> Desk {
+    pub(crate) fn new(hand: Hand, helpers: Manner) -> Desk {
         Desk {
             pauses: Pauses::new(hand.jobs()),
             hand,
             trust: Trust::default(),
             due: BTreeSet::new(),
             crowd: VecDeque::new(),
-            crew: Crew::new(help::TERMS, Manner::Threads(cpus)),
+            crew: Crew::new(help::TERMS, helpers),
         }
     }
 
@@ -62,6 +62,11 @@ impl Desk {
     pub(crate) fn next_us(&self) -> Option<u64> {
         let due = self.due.first().map(|(at, _)| *at);
         due.into_iter().chain(self.pauses.next_us()).min()
+    }
+
+    /// There are answers of helpers for which nothing will ring.
+    pub(crate) fn is_due(&self) -> bool {
+        self.crew.is_due()
     }
 
     /// Whether new connections begin with the card, as far as is known before they have said anything.

@@ -17,6 +17,7 @@
 pub mod bell;
 mod buffers;
 pub mod clock;
+pub mod crypt;
 pub mod epoll;
 pub mod errno;
 pub mod fdpass;

@@ -6,6 +6,7 @@ use crate::message::{ANY, Ask, Deed, SOUND};
 use crate::origin::{Memory, Origin};
 use ounce_conf::Options;
 use ounce_core::route::compile::{Ids, compile};
+use ounce_engine::crew;
 use ounce_engine::tls::Tls;
 use ounce_engine::{ListeningSocket, Order, Worker, WorkerSetup};
 use ounce_mem::{BackendId, Counter, Limits, Owner, Pool, Segment};
@@ -321,7 +322,7 @@ impl Stage {
             owner,
             sockets: vec![ListeningSocket { listener: 0, fd: listening.0 }],
             tls: Tls::build(&plan, &[], None).expect("what TLS needs"),
-            cpus: Vec::new(),
+            helpers: crew::Manner::Inline,
             seed: self.seed,
             id: 1,
             utc_offset: 0,

@@ -68,6 +68,17 @@ impl Step {
     }
 }
 
+/// An answer about a password that a request waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Awaited {
+    /// The number of the question.
+    pub(crate) ticket: u64,
+    /// The file of users that it is about.
+    pub(crate) feed: u32,
+    /// The user is in it.
+    pub(crate) known: bool,
+}
+
 /// Which of the two connections of an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -112,6 +123,8 @@ pub(crate) struct Exchange {
     pub(crate) captures: Captures,
     /// What rules made of the request for its backend.
     pub(crate) draft: Option<Box<RequestDraft>>,
+    /// The question about its password that waits for an answer.
+    pub(crate) awaited: Option<Awaited>,
     pub(crate) service: Option<ServiceIx>,
     pub(crate) backend: Option<BackendIx>,
     pub(crate) tried: Tried,
@@ -169,6 +182,7 @@ impl Exchange {
             response: ResponseHead::default(),
             captures: Captures::default(),
             draft: None,
+            awaited: None,
             service: None,
             backend: None,
             tried: Tried::default(),
@@ -321,6 +335,7 @@ impl Core<'_> {
                     self.spliced(x, side, bytes, tick, fx);
                 }
             }
+            (_, Cause::Verified { ticket, verdict }) => self.verified(x, ticket, verdict, tick, fx),
             (side, Cause::SpliceEnded(end)) => self.splice_ended(x, side, end, tick, fx),
             (Side::Client, Cause::Connected) => debug_assert!(false, "clients are not connected to"),
         }
@@ -358,6 +373,9 @@ impl Core<'_> {
     /// A deadline has passed. Has nothing moved for as long as this side may stand still, and is it the one that the
     /// exchange waits for?
     fn expired(&mut self, x: &mut Exchange, side: Side, tick: Tick, fx: &mut Effects) {
+        if side == Side::Client && x.step == Step::Route {
+            return self.unanswered(x, tick, fx);
+        }
         let patience = self.patience(x, side);
         let end = x.moved_us + patience;
         if tick.mono_us >= end && (x.step == Step::Tunnel || self.waited_for(x, side)) {

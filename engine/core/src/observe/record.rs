@@ -4,7 +4,7 @@ use super::logfmt::Format;
 use crate::Peer;
 use crate::http::head::Version;
 use crate::route::plan::{BackendIx, ServiceIx};
-use crate::route::request::Request;
+use crate::route::request::{Request, decode_user};
 use std::fmt::Write;
 use std::net::SocketAddr;
 
@@ -151,7 +151,8 @@ impl Record {
             && let Some(credentials) = request.basic_credentials()
         {
             let start = self.text.len();
-            if decode_user(credentials, &mut self.text) {
+            // The password is never written anywhere.
+            if decode_user(credentials, &mut self.text, None) {
                 self.spans[Part::User as usize] = (start as u32, self.text.len() as u32);
             } else {
                 self.text.truncate(start);
@@ -235,34 +236,6 @@ pub(crate) fn status(status: u16) -> [u8; 3] {
     [status / 100 % 10, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8)
 }
 
-/// Appends the user name in Basic credentials (RFC 7617 2): base64 of `user:password`. False if there is none; the
-/// password is never written anywhere.
-fn decode_user(credentials: &[u8], out: &mut Vec<u8>) -> bool {
-    let start = out.len();
-    let (mut bits, mut held) = (0_u32, 0);
-    for &byte in credentials {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return false,
-        };
-        bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            match (bits >> held) as u8 {
-                b':' => return out.len() > start,
-                decoded => out.push(decoded),
-            }
-            bits &= (1 << held) - 1;
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,7 +252,7 @@ mod tests {
             ("", None),
         ] {
             let mut decoded = Vec::new();
-            let found = decode_user(credentials.as_bytes(), &mut decoded);
+            let found = decode_user(credentials.as_bytes(), &mut decoded, None);
             assert_eq!(found.then_some(decoded.as_slice()), expected.map(str::as_bytes), "{credentials}");
         }
     }

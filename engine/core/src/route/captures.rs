@@ -1,5 +1,6 @@
 //! What matched: groups of the latest successful matches, for back-references.
 
+use super::auth::Question;
 use super::expand::ExpandError;
 use super::pattern::Slots;
 use super::plan::ServiceIx;
@@ -23,6 +24,10 @@ pub struct Captures {
     pub(crate) passed: Vec<(ServiceIx, usize)>,
     /// A text of a condition could not be expanded: what was found since is of no use.
     pub(crate) fault: Option<ExpandError>,
+    /// Whether the request comes with a user's password, by the file's place among the feeds, as far as that is known.
+    pub(crate) verdicts: Vec<(u32, bool)>,
+    /// What must be known of a password before the selection can go on: what was found since is of no use.
+    pub(crate) question: Option<Box<Question>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,12 +47,24 @@ impl Captures {
 
     /// Forgets all matches and keeps the memory.
     pub fn clear(&mut self) {
+        self.begin_anew();
+        self.verdicts.clear();
+    }
+
+    /// Forgets all matches for another selection for the same request: passwords are looked at once.
+    pub(crate) fn begin_anew(&mut self) {
+        self.question = None;
         self.text.clear();
         self.groups.clear();
         self.matches.clear();
         self.evaluated.clear();
         self.passed.clear();
         self.fault = None;
+    }
+
+    /// Takes up whether the request comes with the password of a user in this file.
+    pub(crate) fn verdict(&mut self, feed: u32, right: bool) {
+        self.verdicts.push((feed, right));
     }
 
     /// Group `group` of the `depth`-th latest match (0 is the latest); group 0 is the whole match. Empty for

@@ -5,6 +5,7 @@ mod feeds;
 mod rules;
 
 use super::acl::Acl;
+use super::auth::{Asked, Users};
 use super::expand::Template;
 use super::feed::Cell;
 use super::identity::Identities;
@@ -72,6 +73,7 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         groups: Groups::Unwanted,
         conditions: Vec::new(),
         networks: HashMap::new(),
+        users: HashMap::new(),
         written: &config.feeds,
         errors: Vec::new(),
     };
@@ -89,6 +91,8 @@ struct Compiler<'a> {
     conditions: Vec<Arc<Matcher>>,
     /// Cells of networks by the feeds that fill them.
     networks: HashMap<usize, Arc<Cell<Acl>>>,
+    /// The same of users.
+    users: HashMap<usize, Arc<Cell<Users>>>,
     /// Files as they were read with the configuration.
     written: &'a [model::Feed],
     errors: Vec<String>,
@@ -166,6 +170,7 @@ impl Compiler<'_> {
             check_url,
             error_pages: listener.error_pages.clone(),
             header_rules,
+            asks: asks([&request_rules, &response_rules]),
             request_rules,
             response_rules,
             header_option: listener.header_option,
@@ -229,6 +234,7 @@ impl Compiler<'_> {
             rewrite_errors: service.rewrite_errors,
             proxies,
             condition,
+            asks: asks([&request_rules, &response_rules]),
             request_rules,
             response_rules,
             backends: start..middle,
@@ -364,6 +370,15 @@ fn server_kind(server: &Server) -> BackendKind {
 
 fn refers_to_groups(backend: &Backend) -> bool {
     matches!(&backend.kind, model::BackendKind::Redirect { url, .. } if Template::parse(url).has_groups())
+}
+
+/// The files of users that rules look at, each once.
+fn asks(rules: [&[RulePlan]; 2]) -> Vec<Asked> {
+    let mut asks = Vec::new();
+    rules.into_iter().flatten().for_each(|rule| rule.asks(&mut asks));
+    asks.sort_unstable_by_key(|asked| asked.feed);
+    asks.dedup_by_key(|asked| asked.feed);
+    asks
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -25,6 +25,7 @@ enum Part {
     Port,
     RemoteIp,
     Originator,
+    User,
 }
 
 /// Why a text could not be expanded. The request is answered 500.
@@ -116,6 +117,7 @@ impl Template {
                         out.extend_from_slice(address.to_string().as_bytes());
                     }
                 }
+                Part::User => out.extend(request.basic_name().unwrap_or_default()),
                 Part::Originator => {
                     if let Some(address) = request.originator() {
                         out.extend_from_slice(address.to_string().as_bytes());
@@ -270,6 +272,7 @@ impl Reader<'_> {
             ("port", "") => Part::Port,
             ("remoteip", "" | "0") => Part::RemoteIp,
             ("remoteip", "1") => Part::Originator,
+            ("user", "") => Part::User,
             ("param", name) if !name.is_empty() => Part::Param(name.as_bytes().into()),
             ("header", name) if !name.is_empty() => Part::Header(name.into()),
             _ => {

@@ -6,6 +6,7 @@
 //! is being looked at meanwhile stays until nobody looks at it any more.
 
 use super::acl::Acl;
+use super::auth::Users;
 use super::beyond::Effort;
 use super::compile::conditions;
 use super::matcher::Matcher;
@@ -54,6 +55,7 @@ pub struct FeedPlan {
 pub(crate) enum Reader {
     Networks(Arc<Cell<Acl>>),
     Patterns(PatternReader),
+    Users(Arc<Cell<Users>>),
 }
 
 /// Makes one condition of a file of patterns: that one of them matches.
@@ -76,6 +78,7 @@ pub struct Fresh {
 enum Content {
     Networks(Acl),
     Matcher(Matcher),
+    Users(Users),
 }
 
 impl Plan {
@@ -89,6 +92,7 @@ impl Plan {
         for reader in &plan.readers {
             contents.push(match reader {
                 Reader::Networks(_) => Content::Networks(Acl::new(&listing::networks(bytes)?)),
+                Reader::Users(_) => Content::Users(Users::new(listing::users(bytes)?)),
                 Reader::Patterns(patterns) => {
                     Content::Matcher(one_of(bytes, &patterns.of, patterns.groups, &self.effort)?)
                 }
@@ -104,6 +108,7 @@ impl Plan {
             match (reader, content) {
                 (Reader::Networks(cell), Content::Networks(acl)) => cell.put(acl),
                 (Reader::Patterns(patterns), Content::Matcher(matcher)) => patterns.cell.put(matcher),
+                (Reader::Users(cell), Content::Users(users)) => cell.put(users),
                 _ => debug_assert!(false, "a feed was read for another reader"),
             }
         }

@@ -96,6 +96,7 @@ fn condition(condition: &Condition, out: &mut String) {
         Condition::ClientCertificate(pem) => _ = write!(out, "certificate{pem}"),
         Condition::Acl(of) => networks("acl", of, out),
         Condition::Forwarded(of) => networks("forwarded", of, out),
+        Condition::BasicAuth(feed) => _ = write!(out, "user in {:?}", feed.path),
         Condition::Patterns { feed, of } => {
             _ = write!(out, "in {:?} ", feed.path);
             self::condition(of, out);

@@ -1,6 +1,7 @@
 //! Which service takes a request.
 
 use super::acl::Networks;
+use super::auth::Asked;
 use super::captures::Captures;
 use super::expand::{Template, split_port};
 use super::feed::Cell;
@@ -70,6 +71,8 @@ pub enum Matcher {
     Acl(Networks),
     /// The address that the request came from first.
     Forwarded(Networks),
+    /// The request comes with the name and password of a user.
+    BasicAuth(Asked),
     /// One of the patterns in a file that is watched.
     Patterns {
         /// What the file says at present.
@@ -103,6 +106,10 @@ impl Matcher {
                 return request.originator().is_some_and(|address| acl.contains(address));
             }
             Matcher::ClientCertificate(pem) => return request.certificate == Some(&**pem),
+            // Services with such conditions always come with captures.
+            Matcher::BasicAuth(asked) => {
+                return captures.is_some_and(|captures| asked.holds(request, captures));
+            }
             Matcher::Patterns { cell, .. } => return cell.get().holds(request, captures),
             leaf => return leaf.leaf(request, captures),
         };
@@ -130,7 +137,19 @@ impl Matcher {
             | Matcher::ClientCertificate(_)
             | Matcher::Acl(_)
             | Matcher::Forwarded(_)
+            | Matcher::BasicAuth(_)
             | Matcher::Patterns { .. } => false,
+        }
+    }
+
+    /// Adds the files of users that it looks at.
+    pub(crate) fn asks(&self, into: &mut Vec<Asked>) {
+        match self {
+            Matcher::All(several) | Matcher::Any(several) => several.iter().for_each(|one| one.asks(into)),
+            Matcher::Not(inner) => inner.asks(into),
+            Matcher::Eval { condition, .. } => condition.asks(into),
+            Matcher::BasicAuth(asked) => into.push(asked.clone()),
+            _ => {}
         }
     }
 
@@ -194,8 +213,10 @@ fn evaluate(index: u32, condition: &Matcher, request: &Request<'_>, captures: Re
     // It knows what other named conditions said, and none of the matches.
     let mut own = Captures::new();
     std::mem::swap(&mut own.evaluated, &mut captures.evaluated);
+    std::mem::swap(&mut own.verdicts, &mut captures.verdicts);
+    own.question = captures.question.take();
     let held = condition.holds(request, Some(&mut own));
-    captures.evaluated = own.evaluated;
+    (captures.evaluated, captures.verdicts, captures.question) = (own.evaluated, own.verdicts, own.question);
     captures.evaluated.push((index, held));
     captures.fault = captures.fault.take().or(own.fault);
     held
@@ -223,8 +244,10 @@ fn any_value(name: &[u8], pattern: &Pattern, request: &Request<'_>, mut captures
 /// The first service of a listener whose condition holds.
 ///
 /// `disabled` tells whether the service in a row of the shared segment is switched off; such services are
-/// skipped, as are those that let requests fall through, which `captures` remembers. `captures` is cleared, and filled if anything of the service refers to groups. When its `fault` is set,
-/// no service was found: a text in a condition could not be expanded.
+/// skipped, as are those that let requests fall through, which `captures` remembers. `captures` is cleared but for
+/// verdicts on passwords, and filled if anything of the service refers to groups. When its `fault` is set, no service
+/// was found: a text in a condition could not be expanded. When its `question` is set, a password must be looked at
+/// first.
 pub fn select(
     plan: &Plan,
     listener: usize,
@@ -232,7 +255,7 @@ pub fn select(
     disabled: &dyn Fn(u32) -> bool,
     captures: &mut Captures,
 ) -> Option<ServiceIx> {
-    captures.clear();
+    captures.begin_anew();
     let listener = plan.listeners.get(listener)?;
     let mut takes = |ix: ServiceIx| {
         let service = plan.service(ix);
@@ -249,7 +272,7 @@ pub fn select(
         };
         let held = service.condition.holds(request, record);
         // Once a text could not be expanded nothing else is asked: the request is answered 500.
-        if service.captures && captures.fault.is_some() {
+        if service.captures && (captures.fault.is_some() || captures.question.is_some()) {
             return true;
         }
         if held && service.fall_through {
@@ -257,7 +280,15 @@ pub fn select(
         }
         held && !service.fall_through
     };
-    listener.own.first(request, &mut takes).or_else(|| listener.global.first(request, &mut takes))
+    let found =
+        listener.own.first(request, &mut takes).or_else(|| listener.global.first(request, &mut takes))?;
+    // A head that is being written does not wait.
+    let passed = captures.passed.iter().map(|(ix, _)| *ix).chain([found]);
+    let of_services: Vec<&Asked> = passed.flat_map(|ix| &plan.service(ix).asks).collect();
+    for asked in listener.asks.iter().chain(of_services) {
+        asked.holds(request, captures);
+    }
+    Some(found)
 }
 
 #[cfg(test)]

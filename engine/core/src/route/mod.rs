@@ -5,6 +5,7 @@
 //! back-references are wanted.
 
 pub mod acl;
+pub mod auth;
 pub(crate) mod beyond;
 pub mod captures;
 pub mod compile;

@@ -1,5 +1,6 @@
 //! What a configuration means to the workers of one generation: immutable, shared, with no names to look up.
 
+use super::auth::Asked;
 use super::beyond::Effort;
 use super::expand::Template;
 use super::feed::FeedPlan;
@@ -178,6 +179,8 @@ pub struct ListenerPlan {
     pub(crate) global: Arc<Services>,
     /// Some rule refers to groups of what selected the service.
     pub(crate) captures: bool,
+    /// The users that its rules ask for.
+    pub(crate) asks: Vec<Asked>,
     pub(crate) proxies: Proxies,
 }
 
@@ -247,6 +250,8 @@ pub struct ServicePlan {
     pub locus: String,
     /// Some redirect or rule of this service refers to groups of what selected it.
     pub(crate) captures: bool,
+    /// The users that its rules ask for.
+    pub(crate) asks: Vec<Asked>,
 }
 
 impl ServicePlan {

@@ -1,5 +1,6 @@
 //! The request as conditions, session keys and expansions see it.
 
+use super::auth::Password;
 use super::trust::Trust;
 use crate::Peer;
 use crate::http::fields::{Fields, Known};
@@ -86,6 +87,56 @@ impl<'a> Request<'a> {
     pub fn basic_credentials(&self) -> Option<&'a [u8]> {
         basic_credentials(self.known(Known::Authorization)?)
     }
+}
+
+impl Request<'_> {
+    /// The user's name and password in Authorization (RFC 7617 2).
+    pub fn basic_user(&self) -> Option<(Vec<u8>, Password)> {
+        let credentials = self.basic_credentials()?;
+        // With room for all of it: what had to grow would leave a copy behind that nobody wipes.
+        let (mut name, mut password) = (Vec::new(), Password(Vec::with_capacity(credentials.len())));
+        decode_user(credentials, &mut name, Some(&mut password)).then_some((name, password))
+    }
+
+    /// The user's name alone.
+    pub fn basic_name(&self) -> Option<Vec<u8>> {
+        let mut name = Vec::new();
+        decode_user(self.basic_credentials()?, &mut name, None).then_some(name)
+    }
+}
+
+/// Appends the name and, if it is wanted, the password in Basic credentials (RFC 7617 2): base64 of `user:password`. False
+/// if there is no name.
+pub(crate) fn decode_user(
+    credentials: &[u8],
+    name: &mut Vec<u8>,
+    mut password: Option<&mut Password>,
+) -> bool {
+    let start = name.len();
+    let (mut bits, mut held, mut behind) = (0_u32, 0, false);
+    let digits = credentials.strip_suffix(b"==").or(credentials.strip_suffix(b"=")).unwrap_or(credentials);
+    for &byte in digits {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return false,
+        };
+        bits = (bits << 6) | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            match (bits >> held) as u8 {
+                b':' if !behind => behind = true,
+                decoded if behind => password.iter_mut().for_each(|password| password.0.push(decoded)),
+                decoded => name.push(decoded),
+            }
+            bits &= (1 << held) - 1;
+        }
+    }
+    behind && name.len() > start
 }
 
 /// What follows the scheme word in a `Basic` Authorization value.

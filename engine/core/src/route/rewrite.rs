@@ -4,6 +4,7 @@
 //! that the sanitizer would take: targets and values hold no byte that may not stand there, and no rule touches what
 //! frames a message.
 
+use super::auth::Asked;
 use super::captures::Captures;
 use super::expand::{ExpandError, Template};
 use super::matcher::Matcher;
@@ -44,6 +45,18 @@ pub(crate) enum OperationPlan {
 }
 
 impl RulePlan {
+    /// Adds the files of users that its conditions look at.
+    pub(crate) fn asks(&self, into: &mut Vec<Asked>) {
+        for branch in &self.branches {
+            branch.condition.asks(into);
+            for operation in &branch.operations {
+                if let OperationPlan::Rewrite(rule) = operation {
+                    rule.asks(into);
+                }
+            }
+        }
+    }
+
     /// Whether some text in it refers to groups of what matched before.
     pub(crate) fn has_groups(&self) -> bool {
         let in_operation = |operation: &OperationPlan| match operation {
@@ -257,6 +270,8 @@ impl Rewriter<'_> {
     fn rule(&mut self, rule: &RulePlan, draft: &mut impl Draft) -> Result<(), RewriteFault> {
         for branch in &rule.branches {
             let holds = branch.condition.holds(&draft.view(self.sender), Some(self.captures));
+            // Passwords that came with the request were looked at before; one that a rule has put there is nobody's.
+            self.captures.question = None;
             if let Some(fault) = self.captures.fault.take() {
                 return Err(RewriteFault::Expand(fault));
             }

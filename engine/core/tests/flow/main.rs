@@ -1,5 +1,6 @@
 //! The life of connections and requests, played to the core event by event: no kernel, no clock, no network.
 
+mod auth;
 mod bodies;
 mod conditions;
 mod deadlines;

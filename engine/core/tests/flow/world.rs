@@ -1,6 +1,7 @@
 //! A core, a clock that stands still until it is moved, and an engine that carries out effects on paper.
 
 use ounce_conf::Options;
+use ounce_core::route::auth::Question;
 use ounce_core::route::compile::{Ids, compile};
 use ounce_core::{Close, Core, Effect, Effects, Event, Fault, Peer, Plan, Setup, Tick};
 use ounce_mem::{BackendId, Buf, Counter, Key, Limits, Owner, Pool, Segment};
@@ -45,6 +46,8 @@ pub(crate) struct World {
     /// Connects in their order.
     connects: VecDeque<Key>,
     pub(crate) splices: VecDeque<(Key, Key, u64)>,
+    /// Passwords to look at.
+    pub(crate) questions: Vec<(Key, u64, Question)>,
     fx: Effects,
     queue: VecDeque<(Key, Event)>,
 }
@@ -108,6 +111,7 @@ impl World {
             wires: HashMap::new(),
             connects: VecDeque::new(),
             splices: VecDeque::new(),
+            questions: Vec::new(),
             fx: Effects::default(),
             queue: VecDeque::new(),
         }
@@ -316,6 +320,7 @@ impl World {
                 assert!(!self.wires[&from].receiving && self.wires[&to].owed == 0);
                 self.splices.push_back((from, to, max));
             }
+            Effect::Verify { socket, ticket, question } => self.questions.push((socket, ticket, *question)),
             Effect::Arm { socket, at_us } => self.wire_mut(socket).armed_us = Some(at_us),
         }
     }

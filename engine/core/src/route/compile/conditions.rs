@@ -18,6 +18,7 @@ impl Compiler<'_> {
             Condition::ClientCertificate(pem) => Matcher::ClientCertificate(pem.as_str().into()),
             Condition::Acl(networks) => Matcher::Acl(self.networks(networks)),
             Condition::Forwarded(networks) => Matcher::Forwarded(self.networks(networks)),
+            Condition::BasicAuth(feed) => self.basic_auth(feed.index),
             Condition::Patterns { feed, of } => self.watched_patterns(feed.index, of),
             // Conditions refer to those before them only, so this one is there.
             Condition::Eval { index, .. } => match self.conditions.get(*index) {
@@ -83,7 +84,7 @@ pub(super) fn needs_captures(condition: &Condition) -> bool {
         Condition::All(several) | Condition::Any(several) => several.iter().any(needs_captures),
         Condition::Not(inner) => needs_captures(inner),
         Condition::Patterns { of, .. } => needs_captures(of),
-        Condition::StringMatch { .. } | Condition::Eval { .. } => true,
+        Condition::StringMatch { .. } | Condition::Eval { .. } | Condition::BasicAuth(_) => true,
         _ => false,
     }
 }

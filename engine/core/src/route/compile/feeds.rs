@@ -2,6 +2,7 @@
 
 use super::Compiler;
 use crate::route::acl::{Acl, Networks};
+use crate::route::auth::{Asked, Users};
 use crate::route::expand::Template;
 use crate::route::feed::{self, Cell, FeedPlan, PatternReader, Reader};
 use crate::route::matcher::Matcher;
@@ -38,6 +39,20 @@ impl Compiler<'_> {
         self.networks.insert(feed, Arc::clone(&cell));
         self.read_by(feed, Reader::Networks(Arc::clone(&cell)));
         Networks::Watched(cell)
+    }
+
+    pub(super) fn basic_auth(&mut self, feed: usize) -> Matcher {
+        if let Some(users) = self.users.get(&feed) {
+            return Matcher::BasicAuth(Asked { feed: feed as u32, users: Arc::clone(users) });
+        }
+        let users = listing::users(self.bytes(feed)).unwrap_or_else(|faults| {
+            self.faults(feed, &faults);
+            Vec::new()
+        });
+        let users = Cell::new(Users::new(users));
+        self.users.insert(feed, Arc::clone(&users));
+        self.read_by(feed, Reader::Users(Arc::clone(&users)));
+        Matcher::BasicAuth(Asked { feed: feed as u32, users })
     }
 
     pub(super) fn watched_patterns(&mut self, feed: usize, of: &Condition) -> Matcher {

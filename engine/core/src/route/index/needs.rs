@@ -95,8 +95,10 @@ impl Facts {
                 Some(needed) if needed.pure => needed.clone(),
                 _ => Needed { needs: Vec::new(), pure: false },
             },
-            // A text that cannot be expanded ends the search.
-            Condition::StringMatch { .. } => Needed { needs: Vec::new(), pure: false },
+            // A text that cannot be expanded ends the search, and so does a password that was not looked at yet.
+            Condition::StringMatch { .. } | Condition::BasicAuth(_) => {
+                Needed { needs: Vec::new(), pure: false }
+            }
             // What is in the file may be something else when the request comes.
             Condition::Patterns { of, .. } => Needed { needs: Vec::new(), pure: self.needed(of).pure },
             Condition::Acl(_) | Condition::Forwarded(_) | Condition::ClientCertificate(_) => {
@@ -182,6 +184,7 @@ impl Facts {
             | Condition::StringMatch { .. }
             | Condition::Acl(_)
             | Condition::Forwarded(_)
+            | Condition::BasicAuth(_)
             | Condition::Patterns { .. }
             | Condition::ClientCertificate(_) => return Vec::new(),
         };
@@ -226,6 +229,24 @@ fn necessary(subject: &Subject, written: &Written) -> Vec<Necessary> {
 mod tests {
     use super::*;
     use crate::route::sample::posix;
+    use ounce_conf::model::{FeedName, Networks};
+
+    /// What may end the search must be asked whatever comes of the conditions behind it: those tell nothing.
+    #[test]
+    fn conditions_behind_one_that_may_end_the_search_are_no_needs() {
+        let path = || Condition::Path(posix("^/path$"));
+        let users = Condition::BasicAuth(FeedName { index: 0, path: "users".into() });
+        let text = Condition::StringMatch { subject: "$1".to_owned(), pattern: posix("x") };
+        let networks = Condition::Acl(Networks::Listed(Vec::new()));
+        for (first, needs) in [(users, 0), (text, 0), (networks, 1)] {
+            let mut facts = Facts::new(&[]);
+            let inner = Condition::Not(Box::new(first.clone()));
+            for first in [first, inner] {
+                assert_eq!(facts.of(&Condition::All(vec![first.clone(), path()])).len(), needs, "{first:?}");
+                assert_eq!(facts.of(&Condition::All(vec![path(), first])).len(), 1);
+            }
+        }
+    }
 
     /// What many patterns have in common is one fact, so that it can be seen to tell nothing apart.
     #[test]

@@ -6,7 +6,9 @@ use crate::route::compile::compile;
 use crate::route::matcher::select;
 use crate::route::plan::{Plan, ServiceIx};
 use crate::route::sample::{Rows, Sample, config, listener, redirect, server, service};
-use ounce_conf::model::{Condition, Config, Flavour, Kind, NamedCondition, Networks, Pattern, Service};
+use ounce_conf::model::{
+    Condition, Config, Feed, FeedKind, FeedName, Flavour, Kind, NamedCondition, Networks, Pattern, Service,
+};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -97,6 +99,7 @@ fn leaf() -> BoxedStrategy<Condition> {
         1 => (prop::sample::select(&["$1", "%[host]", "%[path]x"][..]), pattern(TEXTS, false)).prop_map(
             |(subject, pattern)| Condition::StringMatch { subject: subject.to_owned(), pattern },
         ),
+        1 => (0..2_usize).prop_map(|index| Condition::BasicAuth(FeedName { index, path: "users".into() })),
         1 => (0..4_usize).prop_map(|index| Condition::Eval { name: index.to_string(), index }),
         1 => prop::sample::select(&["192.0.2.0/24", "10.0.0.0/8"][..])
             .prop_map(|network| Condition::Acl(Networks::Listed(vec![network.parse().expect("a network")]))),
@@ -138,6 +141,13 @@ fn a_config() -> impl Strategy<Value = Config> {
     (named, services(), services()).prop_map(|(named, own, global)| {
         let mut config = config(vec![listener("127.0.0.1:80", own)], global);
         config.conditions = named;
+        let users = |number: u32| Feed {
+            path: format!("users {number}").into(),
+            kind: FeedKind::Users,
+            watched: true,
+            bytes: b"a:b".to_vec(),
+        };
+        config.feeds = vec![users(0), users(1)];
         config
     })
 }
@@ -153,13 +163,19 @@ fn earlier(condition: Condition, number: usize) -> Condition {
     }
 }
 
-/// What came of a request: the service, what was captured, and what was at fault.
+/// What came of a request: the service, what was captured, what was at fault, and for whose passwords it was asked.
 fn outcome(plan: &Plan, sample: &Sample, off: u32) -> (Option<ServiceIx>, Vec<Option<Vec<u8>>>, String) {
     let mut captures = Captures::new();
-    let found = select(plan, 0, &sample.request(), &|row| row % 7 == off, &mut captures);
+    let mut asked = Vec::new();
+    let found = loop {
+        let found = select(plan, 0, &sample.request(), &|row| row % 7 == off, &mut captures);
+        let Some(question) = captures.question.take() else { break found };
+        asked.push(question.feed);
+        captures.verdict(question.feed, (question.feed + off).is_multiple_of(2));
+    };
     let groups = (0..8).flat_map(|depth| (0..3).map(move |group| (depth, group)));
     let groups = groups.map(|(depth, group)| captures.group(depth, group).map(<[u8]>::to_vec)).collect();
-    (found, groups, format!("{:?} {:?}", captures.fault, captures.passed))
+    (found, groups, format!("{:?} {:?} {asked:?}", captures.fault, captures.passed))
 }
 
 proptest! {
@@ -179,6 +195,9 @@ proptest! {
         for (number, target) in TARGETS.iter().enumerate() {
             for host in [HOSTS[number % HOSTS.len()], HOSTS[(number * 3 + 1) % HOSTS.len()]] {
                 let lines = [format!("Host: {host}"), "x-a: /a".to_owned(), "X-A: ab".to_owned(), "X: b ".to_owned()];
+                // `a:b`, on every other request.
+                let credentials = number.is_multiple_of(2).then(|| "Authorization: Basic YTpi".to_owned());
+                let lines: Vec<String> = lines.into_iter().chain(credentials).collect();
                 let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
                 let sample = Sample::get(target, &lines);
                 prop_assert_eq!(outcome(&indexed, &sample, off), outcome(&searched, &sample, off), "{} {}", host, target);
