@@ -120,6 +120,8 @@
 //! | `SendFile` and `ACME` follow links in the middle of a name to anywhere | only to what lies below the directory, and absolute links not at all | one link must not give away the machine |
 //! | `ACME` is relative to the working directory | to the include directory, as Pound's development version | a service has no working directory worth the name |
 //! | a directory that is not there is found out by requests | an error when loading | it can be known |
+//! | token buckets of `TBF` grow with their keys | 114688 that are not full, over all services; then the one nearest to full is forgotten | keys are the clients' to choose |
+//! | `TBF` with more than one token in a microsecond | one in a microsecond | the clock tells no more apart |
 //! | a password hash of DES also matches as it stands | as a hash only | a hash that leaked is no password |
 //! | a password is hashed while its thread waits | by helpers, a bounded number at a time; when too many wait, or after half a minute, the answer is 503 | a slow hash makes nobody else wait, and a flood of them exhausts nothing |
 //! | `BasicAuth` in `Rewrite` sees what rules before it made of Authorization | what the client sent | a head that is being written does not wait for a password |

@@ -136,7 +136,8 @@ fn measure(plan: &Plan, requests: &[(Vec<u8>, RequestHead)], captures: &mut Capt
     let peer = Peer::Inet("192.0.2.1:1".parse().expect("an address"));
     let start = Instant::now();
     for (bytes, head) in requests.iter().cycle().take(REQUESTS) {
-        let request = Request { head, bytes, peer, response: None, trust: None, certificate: None };
+        let request =
+            Request { head, bytes, peer, response: None, trust: None, certificate: None, till: None };
         let found = select(plan, 0, black_box(&request), &|_| false, captures);
         assert!(black_box(found).is_some());
     }

@@ -89,6 +89,21 @@ fn passwords() {
 }
 
 #[test]
+fn rates() {
+    let example = Example::start("rates");
+    let statuses = |method: &str, target: &str, fields: &[&str], count: usize| {
+        let fields = [&[HOST, "Content-Length: 0"], fields].concat();
+        (0..count).map(|_| example.ask(method, target, &fields).status).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses("POST", "/login", &[], 6), [200, 200, 200, 200, 200, 429]);
+    assert_eq!(statuses("GET", "/login", &[], 1), [200]);
+    // More come meanwhile, but not as fast as they are asked for in a row.
+    let one = statuses("GET", "/api/x", &["X-Api-Key: one"], 100);
+    assert!(one.iter().all(|status| *status == 200), "{one:?}");
+    assert_eq!(statuses("GET", "/api/x", &["X-Api-Key: two"], 1), [200]);
+}
+
+#[test]
 fn match_and_not() {
     let example = Example::start("match-not");
     let ask = |method: &str, target: &str, fields: &[&str]| {

@@ -59,6 +59,7 @@ const EXAMPLES: &[(&str, &str)] = &examples![
     "own-services",
     "passwords",
     "query",
+    "rates",
     "resolve",
     "rewrite",
     "sessions",

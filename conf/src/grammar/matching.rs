@@ -84,14 +84,17 @@ pub(super) const ROWS: &[Row] = &[
     row("ClientCert", REQUEST, "the client has this certificate")
         .takes(&[one(Kind::File, "file")])
         .repeat(Repeat::Many),
-    row("TBF", REQUEST, "a token is left in this bucket")
-        .takes(&[
-            one(Kind::Text, "key"),
-            one(Kind::Name, "rate"),
-            one(Kind::Number { min: 1, max: u64::MAX }, "burst"),
-        ])
-        .repeat(Repeat::Many)
-        .later(),
+    row(
+        "TBF",
+        REQUEST,
+        "a token is left in the bucket of this key, where so many come in a time and so many fit",
+    )
+    .takes(&[
+        one(Kind::Text, "key"),
+        one(Kind::Name, "rate"),
+        one(Kind::Number { min: 1, max: u32::MAX as u64 }, "burst"),
+    ])
+    .repeat(Repeat::Many),
     row("Eval", REQUEST_AND_RESPONSE, "a condition with a name")
         .takes(&[one(Kind::Text, "name")])
         .repeat(Repeat::Many),

@@ -4,9 +4,12 @@ use super::Lowering;
 use super::pattern::{Default, Written};
 use crate::diag::Problem;
 use crate::grammar::Switch;
-use crate::model::{Condition, NamedCondition, Pattern};
+use crate::model::{Condition, NamedCondition, Pattern, TokenLimit};
 use crate::suggest;
 use crate::tree::Statement;
+
+/// How long a bucket of tokens may take to fill.
+const FILLED_US_MAX: u128 = 366 * 24 * 3600 * 1_000_000;
 
 impl Lowering<'_> {
     /// All conditions of a section, in file order.
@@ -59,6 +62,7 @@ impl Lowering<'_> {
             }
             "Eval" => self.eval(statement)?,
             "BasicAuth" => Condition::BasicAuth(self.users(statement)?),
+            "TBF" => self.tokens(statement)?,
             "ClientCert" => Condition::ClientCertificate(self.client_certificate(statement)?),
             "ACL" if statement.has(Switch::Forwarded) => Condition::Forwarded(self.acl(statement)),
             "ACL" => Condition::Acl(self.acl(statement)),
@@ -94,6 +98,22 @@ impl Lowering<'_> {
         into.push(NamedCondition { name, condition });
     }
 
+    fn tokens(&mut self, statement: &Statement) -> Option<Condition> {
+        let key = self.expansions(statement.text(0)?, statement.place(0));
+        let text = statement.text(1)?;
+        let Some((tokens, period_us)) = rate(text) else {
+            let problem = Problem::error(statement.place(1), format!("{text} is no rate"));
+            self.findings.push(problem.help("expected tokens and a time, such as 10/s, 5/100ms or 1/10s"));
+            return None;
+        };
+        let burst = u32::try_from(statement.number(2)?).unwrap_or(u32::MAX);
+        if u128::from(burst) * u128::from(period_us) / u128::from(tokens) > FILLED_US_MAX {
+            self.error(statement.keyword, "this bucket takes more than a year to fill");
+            return None;
+        }
+        Some(Condition::Tokens { key: key?, limit: TokenLimit { tokens, period_us, burst } })
+    }
+
     fn eval(&mut self, statement: &Statement) -> Option<Condition> {
         let name = statement.text(0)?;
         if let Some(&(index, _)) = self.conditions.get(name) {
@@ -120,6 +140,64 @@ impl Lowering<'_> {
             Written::Here(pattern) => of(pattern),
             Written::InFile(patterns) => Condition::Any(patterns.into_iter().map(of).collect()),
             Written::Watched { feed, like } => Condition::Patterns { feed, of: Box::new(of(like)) },
+        }
+    }
+}
+
+/// A rate `N`, `N/UNIT` or `N/MUNIT`, the unit being `s`, `ms` or `us`: so many tokens in so many microseconds.
+fn rate(text: &str) -> Option<(u32, u64)> {
+    let number = |text: &str| {
+        // `parse` alone would accept a plus sign.
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if digits { text.parse::<u32>().ok().filter(|number| *number > 0) } else { None }
+    };
+    let (tokens, time) = text.split_once('/').unwrap_or((text, "s"));
+    let unit = time.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let unit_us = match unit {
+        "s" => 1_000_000,
+        "ms" => 1_000,
+        "us" => 1,
+        _ => return None,
+    };
+    let count = &time[..time.len() - unit.len()];
+    let count = if count.is_empty() { 1 } else { number(count)? };
+    Some((number(tokens)?, u64::from(count) * unit_us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_tokens_in_a_time() {
+        for (text, expected) in [
+            ("5", (5, 1_000_000)),
+            ("5/s", (5, 1_000_000)),
+            ("1/10s", (1, 10_000_000)),
+            ("250/100ms", (250, 100_000)),
+            ("3/us", (3, 1)),
+            ("4294967295/4294967295s", (u32::MAX, 4_294_967_295_000_000)),
+        ] {
+            assert_eq!(rate(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "/s",
+            "0",
+            "0/s",
+            "5/",
+            "5/m",
+            "5/0s",
+            "5/s2",
+            "5/ s",
+            "+5",
+            "-1/s",
+            "1.5/s",
+            "5/10",
+            "4294967296",
+            "5/s/s",
+        ] {
+            assert_eq!(rate(text), None, "{text}");
         }
     }
 }

@@ -58,6 +58,13 @@ pub enum Condition {
     Acl(Networks),
     /// The address that the request came from first, as trusted proxies tell it, is in one of these networks.
     Forwarded(Networks),
+    /// A token is left in the bucket that this text names.
+    Tokens {
+        /// The text, to be expanded for each request.
+        key: String,
+        /// How many there are.
+        limit: TokenLimit,
+    },
     /// The request comes with the name and password of a user of this file.
     BasicAuth(FeedName),
     /// One of the patterns in a file matches.
@@ -142,4 +149,15 @@ pub enum Flavour {
     Posix,
     /// Perl-compatible.
     Pcre,
+}
+
+/// How tokens come into a bucket, and how many it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenLimit {
+    /// So many come in a period.
+    pub tokens: u32,
+    /// In microseconds.
+    pub period_us: u64,
+    /// How many it holds.
+    pub burst: u32,
 }

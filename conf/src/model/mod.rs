@@ -19,7 +19,7 @@ mod tls;
 pub use ahead::{Ahead, Tunnel};
 pub use backend::{Address, Backend, BackendKind, ErrorPage, HouseWork, Server};
 pub use card::{Card, CardKind, CardMode, Key};
-pub use condition::{Condition, Flavour, Kind, NamedCondition, Networks, Pattern};
+pub use condition::{Condition, Flavour, Kind, NamedCondition, Networks, Pattern, TokenLimit};
 pub use dynamic::{DynamicName, Families, NameServers, ResolveMode, Resolver};
 pub use feed::{Feed, FeedKind, FeedName};
 pub use global::{

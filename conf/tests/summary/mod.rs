@@ -265,6 +265,9 @@ fn condition(condition: &Condition) -> String {
         Condition::ClientCertificate(pem) => format!("client certificate of {} letters", pem.len()),
         Condition::Acl(list) => format!("peer in [{}]", networks(list)),
         Condition::BasicAuth(feed) => format!("user of feed {}", feed.index),
+        Condition::Tokens { key, limit } => {
+            format!("tokens of {key:?}: {} in {} us, {} at once", limit.tokens, limit.period_us, limit.burst)
+        }
         Condition::Patterns { feed, of } => format!("any of feed {}: {}", feed.index, self::condition(of)),
         Condition::Forwarded(list) => format!("originator in [{}]", networks(list)),
     }

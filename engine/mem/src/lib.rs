@@ -5,7 +5,7 @@
 //! * [`Buf`] and [`Pool`]: bytes on their way through a worker. A buffer has one owner and moves.
 //! * [`Slots`] and [`Key`]: a bounded table whose keys go stale instead of naming somebody else.
 //! * [`Segment`]: one mapping shared by the supervisor and its children, with the health of backends, the switches
-//!   of listeners and services, sticky sessions, counters and the fleet of workers.
+//!   of listeners and services, sticky sessions, token buckets, counters and the fleet of workers.
 //!
 //! # Invariants
 //!
@@ -30,8 +30,8 @@ pub use buf::{Buf, MARGIN, PAGE_BYTES};
 pub use pool::Pool;
 pub use shared::{
     BackendId, Backends, Counter, CounterKind, CounterPage, Counters, Fleet, KEY_BYTES_MAX, Limits,
-    ListenerId, Listeners, Member, Owner, PLACES_MAX, Phase, Placed, Places, RESUMPTION_BYTES_MAX,
-    Resumptions, Segment, ServiceId, Services, Sessions, Share, Stats, Status, TICKET_KEYS_MAX, TicketKey,
-    TicketKeys, Tickets,
+    ListenerId, Listeners, Member, Owner, PLACES_MAX, Phase, Placed, Places, RESUMPTION_BYTES_MAX, Rate,
+    Rates, Resumptions, Segment, ServiceId, Services, Sessions, Share, Stats, Status, TICKET_KEYS_MAX,
+    TicketKey, TicketKeys, Tickets,
 };
 pub use slot::{Key, Slots};

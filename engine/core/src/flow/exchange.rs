@@ -239,6 +239,7 @@ impl Exchange {
             response: None,
             trust: None,
             certificate: None,
+            till: None,
         }
     }
 
@@ -247,8 +248,8 @@ impl Exchange {
         match &self.draft {
             Some(draft) => draft.view(sender),
             None => {
-                let Sender { peer, trust, certificate } = sender;
-                Request { trust, certificate, ..self.view(peer) }
+                let Sender { peer, trust, certificate, till } = sender;
+                Request { trust, certificate, till, ..self.view(peer) }
             }
         }
     }

@@ -26,6 +26,8 @@ pub struct Captures {
     pub(crate) fault: Option<ExpandError>,
     /// Whether the request comes with a user's password, by the file's place among the feeds, as far as that is known.
     pub(crate) verdicts: Vec<(u32, bool)>,
+    /// Whether there was a token for the request, by the number of the limit.
+    pub(crate) tokens: Vec<(u32, bool)>,
     /// What must be known of a password before the selection can go on: what was found since is of no use.
     pub(crate) question: Option<Box<Question>>,
 }
@@ -49,9 +51,11 @@ impl Captures {
     pub fn clear(&mut self) {
         self.begin_anew();
         self.verdicts.clear();
+        self.tokens.clear();
     }
 
-    /// Forgets all matches for another selection for the same request: passwords are looked at once.
+    /// Forgets all matches for another selection for the same request: passwords are looked at once, and
+    /// tokens taken once.
     pub(crate) fn begin_anew(&mut self) {
         self.question = None;
         self.text.clear();

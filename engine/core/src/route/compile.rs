@@ -74,6 +74,7 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         conditions: Vec::new(),
         networks: HashMap::new(),
         users: HashMap::new(),
+        limits: 0,
         written: &config.feeds,
         errors: Vec::new(),
     };
@@ -93,6 +94,8 @@ struct Compiler<'a> {
     networks: HashMap<usize, Arc<Cell<Acl>>>,
     /// The same of users.
     users: HashMap<usize, Arc<Cell<Users>>>,
+    /// How many limits there are so far.
+    limits: u32,
     /// Files as they were read with the configuration.
     written: &'a [model::Feed],
     errors: Vec<String>,

@@ -6,7 +6,7 @@
 
 use ounce_conf::model::{
     Address, Backend, BackendKind, Condition, DynamicName, HouseWork, Kind, Listen, Listener, Networks,
-    Service,
+    Service, TokenLimit,
 };
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -67,6 +67,11 @@ impl Identities {
         self.unique(name)
     }
 
+    /// The name of a limit, by which its buckets are known.
+    pub(crate) fn tokens(&mut self, key: &str, limit: &TokenLimit) -> String {
+        self.unique(tokens(key, limit))
+    }
+
     fn unique(&mut self, mut name: String) -> String {
         let count = self.seen.entry(name.clone()).or_insert(0);
         *count += 1;
@@ -96,12 +101,18 @@ fn condition(condition: &Condition, out: &mut String) {
         Condition::ClientCertificate(pem) => _ = write!(out, "certificate{pem}"),
         Condition::Acl(of) => networks("acl", of, out),
         Condition::Forwarded(of) => networks("forwarded", of, out),
+        Condition::Tokens { key, limit } => _ = write!(out, "{}", tokens(key, limit)),
         Condition::BasicAuth(feed) => _ = write!(out, "user in {:?}", feed.path),
         Condition::Patterns { feed, of } => {
             _ = write!(out, "in {:?} ", feed.path);
             self::condition(of, out);
         }
     }
+}
+
+fn tokens(key: &str, limit: &TokenLimit) -> String {
+    let TokenLimit { tokens, period_us, burst } = limit;
+    format!("tokens {key:?} {tokens}/{period_us} {burst}")
 }
 
 fn list(word: &str, conditions: &[impl std::borrow::Borrow<Condition>], out: &mut String) {

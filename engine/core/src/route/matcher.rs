@@ -5,6 +5,7 @@ use super::auth::Asked;
 use super::captures::Captures;
 use super::expand::{Template, split_port};
 use super::feed::Cell;
+use super::limit::Limit;
 use super::lines::LinePattern;
 use super::pattern::Pattern;
 use super::plan::{Plan, ServiceIx};
@@ -73,6 +74,8 @@ pub enum Matcher {
     Forwarded(Networks),
     /// The request comes with the name and password of a user.
     BasicAuth(Asked),
+    /// A token is left.
+    Tokens(Limit),
     /// One of the patterns in a file that is watched.
     Patterns {
         /// What the file says at present.
@@ -106,9 +109,12 @@ impl Matcher {
                 return request.originator().is_some_and(|address| acl.contains(address));
             }
             Matcher::ClientCertificate(pem) => return request.certificate == Some(&**pem),
-            // Services with such conditions always come with captures.
+            // Services with such conditions always come with captures, and rules too.
             Matcher::BasicAuth(asked) => {
                 return captures.is_some_and(|captures| asked.holds(request, captures));
+            }
+            Matcher::Tokens(limit) => {
+                return captures.is_some_and(|captures| limit.holds(request, captures));
             }
             Matcher::Patterns { cell, .. } => return cell.get().holds(request, captures),
             leaf => return leaf.leaf(request, captures),
@@ -138,6 +144,7 @@ impl Matcher {
             | Matcher::Acl(_)
             | Matcher::Forwarded(_)
             | Matcher::BasicAuth(_)
+            | Matcher::Tokens(_)
             | Matcher::Patterns { .. } => false,
         }
     }
@@ -159,6 +166,7 @@ impl Matcher {
             Matcher::All(several) | Matcher::Any(several) => several.iter().any(Matcher::has_groups),
             Matcher::Not(inner) => inner.has_groups(),
             Matcher::StringMatch { subject, .. } => subject.has_groups(),
+            Matcher::Tokens(limit) => limit.key.has_groups(),
             Matcher::Patterns { groups, .. } => *groups,
             _ => false,
         }
@@ -214,9 +222,11 @@ fn evaluate(index: u32, condition: &Matcher, request: &Request<'_>, captures: Re
     let mut own = Captures::new();
     std::mem::swap(&mut own.evaluated, &mut captures.evaluated);
     std::mem::swap(&mut own.verdicts, &mut captures.verdicts);
+    std::mem::swap(&mut own.tokens, &mut captures.tokens);
     own.question = captures.question.take();
     let held = condition.holds(request, Some(&mut own));
     (captures.evaluated, captures.verdicts, captures.question) = (own.evaluated, own.verdicts, own.question);
+    captures.tokens = own.tokens;
     captures.evaluated.push((index, held));
     captures.fault = captures.fault.take().or(own.fault);
     held

@@ -1,6 +1,7 @@
 //! The request as conditions, session keys and expansions see it.
 
 use super::auth::Password;
+use super::limit::Till;
 use super::trust::Trust;
 use crate::Peer;
 use crate::http::fields::{Fields, Known};
@@ -22,6 +23,8 @@ pub struct Request<'a> {
     pub trust: Option<Trust<'a>>,
     /// The client's certificate, PEM without line ends.
     pub certificate: Option<&'a str>,
+    /// Where tokens are taken; where that is nowhere there is always one.
+    pub till: Option<Till<'a>>,
 }
 
 impl<'a> Request<'a> {

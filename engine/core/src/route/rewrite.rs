@@ -7,6 +7,7 @@
 use super::auth::Asked;
 use super::captures::Captures;
 use super::expand::{ExpandError, Template};
+use super::limit::Till;
 use super::matcher::Matcher;
 use super::pattern::Pattern;
 use super::plan::HeaderRule;
@@ -133,6 +134,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) trust: Option<Trust<'a>>,
     /// Its certificate, PEM without line ends.
     pub(crate) certificate: Option<&'a str>,
+    /// Where tokens are taken.
+    pub(crate) till: Option<Till<'a>>,
 }
 
 /// A message in the making.
@@ -152,8 +155,8 @@ pub(crate) trait Draft {
 
 impl Draft for RequestDraft {
     fn view<'a>(&'a self, sender: Sender<'a>) -> Request<'a> {
-        let Sender { peer, trust, certificate } = sender;
-        Request { head: &self.head, bytes: &self.bytes, peer, response: None, trust, certificate }
+        let Sender { peer, trust, certificate, till } = sender;
+        Request { head: &self.head, bytes: &self.bytes, peer, response: None, trust, certificate, till }
     }
 
     fn set_header(&mut self, name: &[u8], value: &[u8]) -> Result<(), RewriteFault> {
@@ -261,7 +264,9 @@ impl Rewriter<'_> {
         match mark {
             Some(mark) if !rules.is_empty() => {
                 let mut earlier = self.captures.until(mark);
-                Rewriter { sender: self.sender, captures: &mut earlier }.run(rules, draft)
+                let ran = Rewriter { sender: self.sender, captures: &mut earlier }.run(rules, draft);
+                self.captures.tokens = earlier.tokens;
+                ran
             }
             _ => self.run(rules, draft),
         }

@@ -59,6 +59,7 @@ impl Sample {
             response: None,
             trust: None,
             certificate: None,
+            till: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Conditions that look further than one part of the request (pound.md sections 4 and 6).
 
-use crate::world::{World, config};
+use crate::world::{SECOND, World, config};
 
 const FIRST: &str = "GET /a/b%20c?d=%2Fe&f=1 HTTP/1.1\r\nHost: www.example:81\r\nX-A: x\r\nX-A: y\r\n\r\n";
 
@@ -147,4 +147,25 @@ fn named_conditions_are_evaluated_once() {
     assert!(w.heard(client).starts_with("HTTP/1.1 200 "));
     w.say(client, "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(w.heard(client).starts_with("HTTP/1.1 503 "), "the next request is asked anew");
+}
+
+/// Tokens come by the clock of the events, to each key its own.
+#[test]
+fn tokens_come_by_the_clock() {
+    let services = "TBF \"%[header X-Key]\" 1/10s 2\nError 404\nEnd\nService\nError 403\nEnd\nService";
+    let mut w = World::new(&config("", services, 1));
+    let statuses = |w: &mut World, key: &str, count: usize| -> Vec<String> {
+        let status = |_| {
+            let client = w.client();
+            w.say(client, format!("GET / HTTP/1.1\r\nHost: h\r\nX-Key: {key}\r\n\r\n"));
+            w.heard(client)[9..12].to_owned()
+        };
+        (0..count).map(status).collect()
+    };
+    assert_eq!(statuses(&mut w, "a", 3), ["404", "404", "403"]);
+    assert_eq!(statuses(&mut w, "b", 1), ["404"]);
+    w.wait(10 * SECOND);
+    assert_eq!(statuses(&mut w, "a", 2), ["404", "403"]);
+    w.wait(1000 * SECOND);
+    assert_eq!(statuses(&mut w, "a", 3), ["404", "404", "403"]);
 }

@@ -1,6 +1,7 @@
 //! What lies where in the segment: the rows of each table, all of their fields atomic, and the [`Plan`] of offsets.
 
 use super::counters::CounterPage;
+use super::rate::{self, RateRow};
 use super::resumption::{ENTRIES, ResumptionEntry};
 use super::session::SessionBucket;
 use super::ticket::TicketRow;
@@ -165,6 +166,7 @@ const _: () = assert!(size_of::<CounterPage>() == 512);
 const _: () = assert!(align_of::<CounterPage>() == 64);
 const _: () = assert!(size_of::<TicketRow>() == 768);
 const _: () = assert!(size_of::<ResumptionEntry>() == 512);
+const _: () = assert!(size_of::<RateRow>() == 128);
 
 /// Where each table starts, in bytes from the start of the segment; each on a page boundary.
 #[derive(Debug, PartialEq, Eq)]
@@ -180,6 +182,7 @@ pub(super) struct Plan {
     pub(super) buckets: usize,
     pub(super) tickets: usize,
     pub(super) resumptions: usize,
+    pub(super) rates: usize,
     /// The length of the segment.
     pub(super) total: usize,
 }
@@ -210,6 +213,7 @@ impl Plan {
             buckets: place(size_of::<SessionBucket>(), limits.session_buckets as usize),
             tickets: place(size_of::<TicketRow>(), 1),
             resumptions: place(size_of::<ResumptionEntry>(), ENTRIES),
+            rates: place(size_of::<RateRow>(), rate::ROWS),
             total: 0,
         };
         plan.total = place(0, 0);
@@ -247,6 +251,8 @@ pub(super) const HASH: u64 = {
         size_of::<TicketRow>(),
         size_of::<ResumptionEntry>(),
         ENTRIES,
+        size_of::<RateRow>(),
+        rate::ROWS,
     ];
     let mut hash = FNV_START;
     let mut i = 0;
@@ -292,6 +298,7 @@ mod tests {
             (plan.buckets, limits.session_buckets as usize * size_of::<SessionBucket>()),
             (plan.tickets, size_of::<TicketRow>()),
             (plan.resumptions, ENTRIES * size_of::<ResumptionEntry>()),
+            (plan.rates, rate::ROWS * size_of::<RateRow>()),
             (plan.total, 0),
         ];
         let mut last = size_of::<Header>();

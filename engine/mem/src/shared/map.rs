@@ -14,6 +14,7 @@ use super::layout::{
 };
 use super::listener::Listeners;
 use super::place::Places;
+use super::rate::{self, RateRow, Rates};
 use super::resumption::{ENTRIES, ResumptionEntry, Resumptions};
 use super::service::Services;
 use super::session::{SessionBucket, Sessions};
@@ -128,6 +129,13 @@ impl Segment {
     #[must_use]
     pub fn resumptions(&self) -> Resumptions<'_> {
         Resumptions::new(self)
+    }
+
+    /// Token buckets.
+    #[inline]
+    #[must_use]
+    pub fn rates(&self) -> Rates<'_> {
+        Rates::new(self)
     }
 
     /// Moves whenever a listener, a service or a backend is switched on or off. A worker that kept the last value it
@@ -258,6 +266,11 @@ impl Segment {
     #[inline]
     pub(super) fn resumption_entries(&self) -> &[ResumptionEntry] {
         self.rows(self.plan.resumptions, ENTRIES)
+    }
+
+    #[inline]
+    pub(super) fn rate_rows(&self) -> &[RateRow] {
+        self.rows(self.plan.rates, rate::ROWS)
     }
 
     /// `count` rows that start `offset` bytes into the segment. Private, and only called with a table of the plan and

@@ -167,6 +167,7 @@ impl Core<'_> {
                 response: None,
                 trust: None,
                 certificate: None,
+                till: None,
             };
             x.record.request(&request, self.log_format(x));
             x.checked = true;

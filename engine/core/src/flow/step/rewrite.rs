@@ -52,7 +52,8 @@ impl<'p> Core<'p> {
         let plan = self.plan;
         let service = x.service.map(|service| plan.service(service));
         let certificate = self.client(x.client).and_then(Client::certificate);
-        Sender { peer, trust: plan.trust(&plan.listeners[x.listener as usize], service), certificate }
+        let trust = plan.trust(&plan.listeners[x.listener as usize], service);
+        Sender { peer, trust, certificate, till: Some(self.till(x.now_us)) }
     }
 
     /// The request as it came, for expansions and logs.

@@ -8,6 +8,7 @@ use crate::effect::{Effect, Effects};
 use crate::event::{Tick, Verdict};
 use crate::flow::exchange::{Awaited, Exchange, Step};
 use crate::limits;
+use crate::route::limit::Till;
 use crate::route::{self, Request};
 use ounce_mem::ServiceId;
 
@@ -26,6 +27,7 @@ impl Core<'_> {
             response: None,
             trust: None,
             certificate: client.certificate(),
+            till: Some(self.till(tick.mono_us)),
         };
         let services = self.segment.services();
         let disabled = |row: u32| services.disabled(ServiceId(row));
@@ -47,6 +49,11 @@ impl Core<'_> {
         }
         x.step(Step::Pick);
         self.pick(x, tick, fx);
+    }
+
+    /// Where this worker takes tokens.
+    pub(crate) fn till(&self, now_us: u64) -> Till<'_> {
+        Till { rates: self.segment.rates(), who: self.owner, now_us }
     }
 
     /// A password was looked at.

@@ -3,10 +3,13 @@
 use super::Compiler;
 use crate::route::beyond::Effort;
 use crate::route::expand::Template;
+use crate::route::limit::Limit;
 use crate::route::lines::LinePattern;
 use crate::route::matcher::Matcher;
 use crate::route::pattern::{Groups, Pattern};
-use ounce_conf::model::{Condition, Kind, Pattern as Written};
+use ounce_conf::model::{Condition, Kind, Pattern as Written, TokenLimit};
+use ounce_mem::Rate;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 impl Compiler<'_> {
@@ -19,6 +22,7 @@ impl Compiler<'_> {
             Condition::Acl(networks) => Matcher::Acl(self.networks(networks)),
             Condition::Forwarded(networks) => Matcher::Forwarded(self.networks(networks)),
             Condition::BasicAuth(feed) => self.basic_auth(feed.index),
+            Condition::Tokens { key, limit } => Matcher::Tokens(self.limit(key, limit)),
             Condition::Patterns { feed, of } => self.watched_patterns(feed.index, of),
             // Conditions refer to those before them only, so this one is there.
             Condition::Eval { index, .. } => match self.conditions.get(*index) {
@@ -30,6 +34,16 @@ impl Compiler<'_> {
                 Matcher::Any(Vec::new())
             }),
         }
+    }
+
+    fn limit(&mut self, key: &str, limit: &TokenLimit) -> Limit {
+        let mut hasher = DefaultHasher::new();
+        self.identities.tokens(key, limit).hash(&mut hasher);
+        let number = self.limits;
+        self.limits += 1;
+        let TokenLimit { tokens, period_us, burst } = *limit;
+        let rate = Rate::new(tokens, period_us, burst);
+        Limit { number, id: hasher.finish(), key: Template::parse(key), rate }
     }
 
     pub(super) fn pattern(&mut self, shown: &str, directive: &str, written: &Written) -> Option<Pattern> {
@@ -84,7 +98,8 @@ pub(super) fn needs_captures(condition: &Condition) -> bool {
         Condition::All(several) | Condition::Any(several) => several.iter().any(needs_captures),
         Condition::Not(inner) => needs_captures(inner),
         Condition::Patterns { of, .. } => needs_captures(of),
-        Condition::StringMatch { .. } | Condition::Eval { .. } | Condition::BasicAuth(_) => true,
+        Condition::StringMatch { .. } | Condition::Eval { .. } => true,
+        Condition::BasicAuth(_) | Condition::Tokens { .. } => true,
         _ => false,
     }
 }

@@ -99,6 +99,8 @@ impl Facts {
             Condition::StringMatch { .. } | Condition::BasicAuth(_) => {
                 Needed { needs: Vec::new(), pure: false }
             }
+            // A token that is taken is gone, and its key is such a text.
+            Condition::Tokens { .. } => Needed { needs: Vec::new(), pure: false },
             // What is in the file may be something else when the request comes.
             Condition::Patterns { of, .. } => Needed { needs: Vec::new(), pure: self.needed(of).pure },
             Condition::Acl(_) | Condition::Forwarded(_) | Condition::ClientCertificate(_) => {
@@ -185,6 +187,7 @@ impl Facts {
             | Condition::Acl(_)
             | Condition::Forwarded(_)
             | Condition::BasicAuth(_)
+            | Condition::Tokens { .. }
             | Condition::Patterns { .. }
             | Condition::ClientCertificate(_) => return Vec::new(),
         };
@@ -229,16 +232,18 @@ fn necessary(subject: &Subject, written: &Written) -> Vec<Necessary> {
 mod tests {
     use super::*;
     use crate::route::sample::posix;
-    use ounce_conf::model::{FeedName, Networks};
+    use ounce_conf::model::{FeedName, Networks, TokenLimit};
 
     /// What may end the search must be asked whatever comes of the conditions behind it: those tell nothing.
     #[test]
     fn conditions_behind_one_that_may_end_the_search_are_no_needs() {
         let path = || Condition::Path(posix("^/path$"));
         let users = Condition::BasicAuth(FeedName { index: 0, path: "users".into() });
+        let limit = TokenLimit { tokens: 1, period_us: 1, burst: 1 };
+        let tokens = Condition::Tokens { key: String::new(), limit };
         let text = Condition::StringMatch { subject: "$1".to_owned(), pattern: posix("x") };
         let networks = Condition::Acl(Networks::Listed(Vec::new()));
-        for (first, needs) in [(users, 0), (text, 0), (networks, 1)] {
+        for (first, needs) in [(users, 0), (tokens, 0), (text, 0), (networks, 1)] {
             let mut facts = Facts::new(&[]);
             let inner = Condition::Not(Box::new(first.clone()));
             for first in [first, inner] {

@@ -2,7 +2,8 @@
 
 use super::super::health::BackendId;
 use super::super::service::ServiceId;
-use super::word::{Expiry, Kind, State, TAG_BITS, Word};
+use super::super::word::Word;
+use super::word::{Expiry, Kind, State, TAG_BITS};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};

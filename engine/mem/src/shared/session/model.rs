@@ -7,65 +7,15 @@
 use super::super::fleet::Owner;
 use super::super::health::BackendId;
 use super::super::service::ServiceId;
+use super::super::steps::{Step, check, config, mortal};
 use super::bucket::{Bucket, Look, Probe, Term};
 use super::table::{Mode, Put, Registry, Table};
-use super::word::Word;
 use shuttle::rand::{Rng, thread_rng};
-use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
+use shuttle::scheduler::DfsScheduler;
 use shuttle::sync::Arc;
-use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use shuttle::{Config, Runner, thread};
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use shuttle::sync::atomic::{AtomicBool, Ordering};
+use shuttle::{Runner, thread};
 
-/// A word whose every use is a step of the model, before which the thread may die.
-#[derive(Default)]
-struct Step(AtomicU64);
-
-shuttle::thread_local! {
-    /// How many steps this thread has to live.
-    static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
-}
-
-/// What unwinds a thread that is dead.
-struct Killed;
-
-fn step() {
-    FUSE.with(|fuse| match fuse.get() {
-        // The panic hook is not called: nothing went wrong.
-        0 => resume_unwind(Box::new(Killed)),
-        u32::MAX => {}
-        left => fuse.set(left - 1),
-    });
-}
-
-impl Word for Step {
-    fn load(&self, order: Ordering) -> u64 {
-        step();
-        self.0.load(order)
-    }
-
-    fn store(&self, value: u64, order: Ordering) {
-        step();
-        self.0.store(value, order);
-    }
-
-    fn swap(&self, from: u64, to: u64, success: Ordering) -> bool {
-        step();
-        self.0.compare_exchange(from, to, success, Ordering::Relaxed).is_ok()
-    }
-
-    fn fence(order: Ordering) {
-        shuttle::sync::atomic::fence(order);
-    }
-
-    fn pause() {
-        thread::yield_now();
-    }
-}
-
-/// How many schedules of each sort a model runs under. A failure prints the one that repeats it.
-const SCHEDULES: usize = 1_000;
 /// How many threads a world takes.
 const THREADS: usize = 4;
 
@@ -123,31 +73,12 @@ impl World {
     /// Runs `life` as this worker, which dies after `steps` steps unless it comes to its end before. The death is
     /// known to all as soon as it has happened, but not before.
     fn mortal<T>(&self, who: usize, steps: u32, life: impl FnOnce() -> T) -> Option<T> {
-        FUSE.with(|fuse| fuse.set(steps));
-        let end = catch_unwind(AssertUnwindSafe(life));
-        FUSE.with(|fuse| fuse.set(u32::MAX));
-        match end {
-            Ok(value) => Some(value),
-            Err(cause) if cause.is::<Killed>() => {
-                self.dead[who].store(true, Ordering::SeqCst);
-                None
-            }
-            Err(cause) => resume_unwind(cause),
+        let end = mortal(steps, life);
+        if end.is_none() {
+            self.dead[who].store(true, Ordering::SeqCst);
         }
+        end
     }
-}
-
-/// Checks a model under random schedules, and under those that switch rarely, at the points that matter.
-fn check(model: impl Fn() + Copy + Send + Sync + 'static) {
-    Runner::new(RandomScheduler::new(SCHEDULES), config()).run(model);
-    Runner::new(PctScheduler::new(3, SCHEDULES), config()).run(model);
-}
-
-fn config() -> Config {
-    let mut config = Config::new();
-    // A bucket of the checker's words is built on the stack, and is a hundred times the size of a real one.
-    config.stack_size = 1 << 20;
-    config
 }
 
 /// A number of steps that ends somewhere in an insertion, or never.

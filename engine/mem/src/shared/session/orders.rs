@@ -6,9 +6,9 @@
 use super::super::fleet::Owner;
 use super::super::health::BackendId;
 use super::super::service::ServiceId;
+use super::super::word::Word;
 use super::bucket::{Bucket, Look, Probe, Term};
 use super::table::{Mode, Put, Registry, Table};
-use super::word::Word;
 use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};

@@ -29,8 +29,9 @@
 
 use super::super::fleet::Owner;
 use super::super::health::BackendId;
+use super::super::word::Word;
 use super::bucket::{Bucket, LOOKS, Look, Probe, Reading, Term, WAYS};
-use super::word::{Kind, State, Word};
+use super::word::{Kind, State};
 use std::sync::atomic::Ordering::SeqCst;
 
 /// How often an insertion begins again before it gives up.

@@ -1,46 +1,6 @@
-//! The words that the table is made of, and what a word can mean.
+//! What a word of the table can mean.
 
 use super::super::fleet::Owner;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// An atomic word. The table is written over this, so that a model checker can put its own words in.
-pub(in crate::shared) trait Word {
-    fn load(&self, order: Ordering) -> u64;
-    fn store(&self, value: u64, order: Ordering);
-    /// True if the word was `from` and is now `to`.
-    fn swap(&self, from: u64, to: u64, success: Ordering) -> bool;
-    /// A memory fence.
-    fn fence(order: Ordering);
-    /// A breath between two looks at a word that another process is about to change.
-    fn pause();
-}
-
-impl Word for AtomicU64 {
-    #[inline]
-    fn load(&self, order: Ordering) -> u64 {
-        AtomicU64::load(self, order)
-    }
-
-    #[inline]
-    fn store(&self, value: u64, order: Ordering) {
-        AtomicU64::store(self, value, order);
-    }
-
-    #[inline]
-    fn swap(&self, from: u64, to: u64, success: Ordering) -> bool {
-        self.compare_exchange(from, to, success, Ordering::Relaxed).is_ok()
-    }
-
-    #[inline]
-    fn fence(order: Ordering) {
-        std::sync::atomic::fence(order);
-    }
-
-    #[inline]
-    fn pause() {
-        std::hint::spin_loop();
-    }
-}
 
 /// The state of an entry.
 ///
