@@ -27,6 +27,7 @@ pub mod port;
 pub mod process;
 pub mod program;
 pub mod proxy;
+pub mod renegotiation;
 pub mod script;
 pub mod sealed;
 pub mod targets;

@@ -8,6 +8,7 @@ use ounce_tests::client::Client;
 use ounce_tests::origin::Origin;
 use ounce_tests::port::Port;
 use ounce_tests::proxy::{Proxy, Setup, listener, service};
+use ounce_tests::renegotiation::renegotiates;
 use ounce_tests::tool;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -216,6 +217,27 @@ fn a_worker_that_dies_with_paused_handshakes_is_replaced() {
     served(clients);
     proxy.wait_workers(1);
     assert_eq!(served(requests(&proxy, 20, &[])), 20);
+}
+
+/// What a card does for another handshake of a connection is waited for as for the first.
+#[test]
+fn hands_are_shaken_anew_beside_the_loop() {
+    let card = Card::new();
+    let origin = Origin::echo();
+    for (mode, waits) in [("async", 2), ("threads", 2), ("sync", 0)] {
+        for certificate in [
+            card.held("rsa"),
+            card.held("ec"),
+            // Without forward secrecy the card's part comes later in the handshake.
+            card.certificate("rsa.pem") + "\nCiphers \"AES128-GCM-SHA256\"",
+        ] {
+            let inside = format!("PreCommand \"DELAY_US\" \"50000\"\nDefault \"RSA\"\nMode {mode}");
+            let certificate = certificate + "\nSSLAllowClientRenegotiation 1";
+            let proxy = setup(&card, &inside, &certificate, &origin).start();
+            assert!(renegotiates(proxy.address()), "{mode}, {certificate}");
+            assert_eq!(proxy.counter("ounce_card_waits_total"), waits, "{mode}, {certificate}");
+        }
+    }
 }
 
 /// A provider is loaded with its parameters, and its keys are found by their URIs and used in threads.

@@ -3,9 +3,7 @@
 use ounce_tests::origin::Origin;
 use ounce_tests::papers::{Papers, curl, mirror, s_client, start, text};
 use ounce_tests::proxy::{Proxy, Setup, backend, service};
-use ounce_tests::tool;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use ounce_tests::renegotiation::renegotiates;
 
 /// What `ounce -c` says about a listener.
 fn check(papers: &Papers, inside: &str) -> (bool, String) {
@@ -178,38 +176,14 @@ fn there_is_no_early_data() {
     assert!(!told.contains("Early data was accepted"), "{told}");
 }
 
-/// Whether a client gets an answer after it has asked for another handshake.
-fn renegotiates(proxy: &Proxy) -> bool {
-    let address = proxy.address().to_string();
-    let mut client = Command::new(tool::path("openssl"))
-        .args(["s_client", "-tls1_2", "-connect", &address])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a program that is installed");
-    let mut input = client.stdin.take().expect("a pipe");
-    let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-    let mut told = BufReader::new(client.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-    // The handshake is over.
-    assert!(lines.any(|line| line.contains("Verify return code")));
-    input.write_all(b"R\n").expect("a client that reads");
-    let asked = told.any(|line| line.contains("RENEGOTIATING"));
-    let _ = input.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
-    let answered = lines.any(|line| line.contains("HTTP/1.1 200"));
-    drop(input);
-    client.wait().expect("its end");
-    asked && answered
-}
-
 /// Clients renegotiate only where they may.
 #[test]
 fn renegotiation_is_as_configured() {
     let papers = Papers::new();
     let origin = mirror();
-    assert!(!renegotiates(&start(&papers, "", &origin)));
-    assert!(!renegotiates(&start(&papers, "SSLAllowClientRenegotiation 0", &origin)));
-    assert!(renegotiates(&start(&papers, "SSLAllowClientRenegotiation 1", &origin)));
+    assert!(!renegotiates(start(&papers, "", &origin).address()));
+    assert!(!renegotiates(start(&papers, "SSLAllowClientRenegotiation 0", &origin).address()));
+    assert!(renegotiates(start(&papers, "SSLAllowClientRenegotiation 1", &origin).address()));
 }
 
 /// A session of a listener that asks for nothing opens no listener that asks for a certificate.

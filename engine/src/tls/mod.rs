@@ -9,6 +9,7 @@
 mod card;
 mod client;
 mod ffi;
+mod gate;
 mod greeting;
 mod names;
 mod papers;

@@ -159,11 +159,12 @@ impl Session {
             return Pulled::Failed;
         }
         let At::Here(stream) = &mut self.at else { return Pulled::Nothing };
-        if !self.established && stream.stepped.is_none() && self.asking.manner == Manner::Thread {
+        let shakes = !self.established || stream.plain.is_some();
+        if shakes && stream.stepped.is_none() && self.asking.manner == Manner::Thread {
             return if stream.has_input() { Pulled::Elsewhere } else { Pulled::Nothing };
         }
         stream.ssl.get_mut().reading = true;
-        let pulled = if self.established { self.read() } else { self.shake_hands(false) };
+        let pulled = if shakes { self.shake_hands(false) } else { self.read() };
         let Some(wire) = self.wire() else { return pulled };
         wire.reading = false;
         if wire.unasked > UNASKED_MAX {
@@ -187,7 +188,8 @@ impl Session {
         loop {
             if let Err(error) = plain.fill(|room| stream.ssl.ssl_read(room)) {
                 if plain.is_empty() {
-                    return self.stopped(error.code());
+                    let met = stream.ssl.get_ref().gate.as_ref().is_some_and(|gate| gate.is_met());
+                    return if met { self.shake_hands_anew() } else { self.stopped(error.code()) };
                 }
                 self.next = Some(error.code()).filter(|code| *code != ErrorCode::WANT_READ);
                 return Pulled::Plain(plain);
@@ -246,6 +248,9 @@ impl Session {
         /// Two large records: what is sent together must not wait long for the rest.
         const READY_BYTES: usize = 32 * 1024;
         match &self.at {
+            // What is written while hands are shaken anew has to wait until they are.
+            At::Here(_) if self.waits() => false,
+            At::Here(stream) if !stream.is_at_rest() => false,
             At::Here(stream) => stream.ssl.get_ref().output.iter().map(Buf::len).sum::<usize>() < READY_BYTES,
             At::Away { .. } | At::Gone => false,
         }
@@ -253,7 +258,7 @@ impl Session {
 
     /// Says that nothing more will be sent (close_notify, RFC 8446 6.1).
     pub fn finish(&mut self) {
-        if let (true, At::Here(stream)) = (self.established, &mut self.at) {
+        if let (true, At::Here(stream)) = (self.established && !self.waits(), &mut self.at) {
             // Whatever comes of it, the connection closes next.
             let _ = stream.ssl.shutdown();
         }

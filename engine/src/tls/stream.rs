@@ -2,6 +2,7 @@
 //! thread once its pages have become memory.
 
 use super::ffi::{self, Pause};
+use super::gate::Gate;
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslCipherRef, SslRef, SslStream};
 use ounce_core::Secure;
@@ -24,6 +25,8 @@ pub(super) struct Wire {
     pub(super) reading: bool,
     /// Where pages come from; without it, memory does.
     pub(super) pool: Option<Pool>,
+    /// Keeps the library from handshakes that are not for the loop.
+    pub(super) gate: Option<Box<Gate>>,
 }
 
 /// How much of that a peer may cause without taking it. It can ask for new keys, or for another handshake that it is not
@@ -45,6 +48,12 @@ impl Read for Wire {
             return if self.ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         };
         let taken = front.len().min(into.len());
+        if let Some(gate) = &mut self.gate {
+            if !gate.admits(front[0]) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            gate.passed(&front[..taken]);
+        }
         into[..taken].copy_from_slice(&front[..taken]);
         front.advance(taken);
         if front.is_empty() {
@@ -89,6 +98,8 @@ pub(super) struct Stream {
     pub(super) ssl: SslStream<Wire>,
     /// What the last step of the handshake came to, until somebody has looked at it.
     pub(super) stepped: Option<Step>,
+    /// Where plaintext goes that is read while hands are shaken anew; a card that has paused that may still write to it.
+    pub(super) plain: Option<Buf>,
     /// The peer began with a request.
     spoke_http: bool,
 }
@@ -96,6 +107,8 @@ pub(super) struct Stream {
 /// What one step of a handshake came to.
 pub(super) enum Step {
     Done,
+    /// There is plaintext.
+    Read,
     /// A card has paused it: nothing may be called on the connection until the card is ready, nor may it be freed.
     Paused,
     /// There is no job for it.
@@ -110,7 +123,7 @@ pub(super) enum Step {
 impl Stream {
     pub(super) fn new(ssl: Ssl, pool: &Pool) -> Option<Stream> {
         let wire = Wire { pool: Some(pool.clone()), ..Wire::default() };
-        Some(Stream { ssl: SslStream::new(ssl, wire).ok()?, stepped: None, spoke_http: false })
+        Some(Stream { ssl: SslStream::new(ssl, wire).ok()?, stepped: None, plain: None, spoke_http: false })
     }
 
     /// Lets cards pause what is done from here on, or not any more.
@@ -127,7 +140,8 @@ impl Stream {
     /// Nothing that it holds is its worker's, so that any thread may have it.
     pub(super) fn is_portable(&self) -> bool {
         let wire = self.ssl.get_ref();
-        wire.pool.is_none() && !wire.input.iter().chain(&wire.output).any(Buf::is_page)
+        let mut held = wire.input.iter().chain(&wire.output).chain(&self.plain);
+        wire.pool.is_none() && !held.any(Buf::is_page)
     }
 
     /// Tells a peer that speaks HTTP where TLS is spoken, in the language that it understands.
@@ -138,12 +152,21 @@ impl Stream {
         }
     }
 
+    /// It may be told to read and write: no handshake is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.ssl.ssl().is_init_finished()
+    }
+
     /// Takes the handshake as far as it goes with what came in.
     pub(super) fn step(&mut self) {
         // Whoever was paused last may have left errors behind, which are not this one's.
         drop(ErrorStack::get());
-        self.stepped = Some(match self.ssl.do_handshake() {
-            Ok(()) => Step::Done,
+        let done = match &mut self.plain {
+            None => self.ssl.do_handshake().map(|()| Step::Done),
+            Some(plain) => plain.fill(|room| self.ssl.ssl_read(room)).map(|_| Step::Read),
+        };
+        self.stepped = Some(match done {
+            Ok(step) => step,
             // The error says so too, unless the card left errors of its own.
             Err(error) => match ffi::pause(self.ssl.ssl()) {
                 Some(Pause::Card) => Step::Paused,

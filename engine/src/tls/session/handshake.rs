@@ -3,13 +3,15 @@
 use super::{At, Pulled, Session};
 use crate::tls::ffi;
 use crate::tls::server::Certificates;
-use crate::tls::stream::{Step, describe};
+use crate::tls::stream::{Step, Stream, describe};
 use openssl::ssl::{ErrorCode, SslVersion};
-use ounce_mem::{Buf, Pool};
+use ounce_mem::{Buf, PAGE_BYTES, Pool};
 use std::collections::VecDeque;
 
-/// Bytes that a client may send while its handshake waits: it has little to say before it has been answered.
+/// Bytes that a client may send while its handshake waits: it has little to say before it has been answered, and more where
+/// it does so in the middle of a connection.
 const KEPT_BYTES_MAX: usize = 32 * 1024;
+const KEPT_BYTES_MAX_LATER: usize = 512 * 1024;
 
 /// They are kept in blocks of so many, so that the pool's pages go back.
 const KEPT_BLOCK_BYTES: usize = 1024;
@@ -55,6 +57,8 @@ pub(in crate::tls) struct Asking {
     pauses: u32,
     /// It has waited already.
     waited: bool,
+    /// What is to come is another handshake of the same connection.
+    later: bool,
     /// Bytes that came while it waited.
     kept_bytes: usize,
     answered: Option<bool>,
@@ -72,7 +76,7 @@ impl Asking {
         let mut rest: &[u8] = buf;
         while !rest.is_empty() && !self.is_flooded() {
             if input.back().is_none_or(|last| last.is_page() || last.room() == 0) {
-                input.push_back(Buf::heap(KEPT_BLOCK_BYTES));
+                input.push_back(Buf::heap(if self.later { PAGE_BYTES } else { KEPT_BLOCK_BYTES }));
             }
             let Some(last) = input.back_mut() else { return };
             let (part, more) = rest.split_at(rest.len().min(last.room()));
@@ -80,6 +84,18 @@ impl Asking {
             debug_assert!(pushed, "no more than there is room for");
             rest = more;
         }
+    }
+
+    /// Room for what is read while hands are shaken anew; none once they have been, and what follows is for the loop.
+    fn room_beside_handshake(&self, stream: &mut Stream) -> Option<Buf> {
+        let over = stream.is_at_rest();
+        let gate = stream.ssl.get_mut().gate.as_mut()?;
+        if !over || !gate.is_between() {
+            return Some(stream.plain.take().unwrap_or_else(|| Buf::heap(PAGE_BYTES)));
+        }
+        gate.set_open(false);
+        stream.let_pause(false);
+        None
     }
 
     /// What comes from here on can be read.
@@ -92,7 +108,7 @@ impl Asking {
 
     /// The peer sent more than a handshake takes.
     pub(super) fn is_flooded(&self) -> bool {
-        self.kept_bytes > KEPT_BYTES_MAX
+        self.kept_bytes > if self.later { KEPT_BYTES_MAX_LATER } else { KEPT_BYTES_MAX }
     }
 }
 
@@ -189,7 +205,17 @@ impl Session {
                     self.asking.answered = Some(true);
                 }
                 self.established = true;
-                Pulled::Established(Box::new(describe(ssl)))
+                self.asking.later = true;
+                let secure = describe(ssl);
+                if self.asking.manner != Manner::Here && ssl.version2() != Some(SslVersion::TLS1_3) {
+                    stream.ssl.get_mut().gate = Some(Box::default());
+                }
+                Pulled::Established(Box::new(secure))
+            }
+            Step::Read => {
+                let plain = stream.plain.take();
+                stream.plain = self.asking.room_beside_handshake(stream);
+                plain.map_or(Pulled::Nothing, Pulled::Plain)
             }
             Step::Paused => {
                 self.asking.waiting = Waiting::Card;
@@ -212,10 +238,24 @@ impl Session {
                 }
                 if !matches!(code, ErrorCode::WANT_READ) {
                     stream.tell_plain_http();
+                } else if stream.plain.is_some() {
+                    stream.plain = self.asking.room_beside_handshake(stream);
                 }
                 self.stopped(code)
             }
         }
+    }
+
+    /// Begins a handshake in the middle of a connection, which a card has a part in as in the first.
+    pub(super) fn shake_hands_anew(&mut self) -> Pulled {
+        let At::Here(stream) = &mut self.at else { return Pulled::Nothing };
+        stream.plain = Some(Buf::heap(PAGE_BYTES));
+        self.asking.waited = false;
+        stream.let_pause(self.asking.manner == Manner::Job);
+        if let Some(gate) = &mut stream.ssl.get_mut().gate {
+            gate.set_open(true);
+        }
+        if self.asking.manner == Manner::Thread { Pulled::Elsewhere } else { self.shake_hands(false) }
     }
 
     /// Descriptors that show that the card has something for a handshake that it has just paused. None, if that has to be
