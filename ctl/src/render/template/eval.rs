@@ -40,9 +40,11 @@ impl Run<'_> {
         if self.depth > DEPTH_MAX {
             return Err("templates run each other without end".into());
         }
-        let outside = std::mem::replace(&mut self.variables, vec![(String::new(), dot.clone())]);
+        // What the one that runs it has kept is known in it too.
+        let known = self.variables.len();
+        self.variables.push((String::new(), dot.clone()));
         let flow = self.nodes(nodes, dot);
-        self.variables = outside;
+        self.variables.truncate(known);
         self.depth -= 1;
         flow.map(|_| ())
     }
@@ -90,8 +92,15 @@ impl Run<'_> {
             }
             Node::With(pipe, body, other) => {
                 let known = self.variables.len();
-                let value = self.kept(pipe, dot)?;
-                let flow = if is_empty(&value) { self.nodes(other, dot) } else { self.nodes(body, &value) };
+                let value = self.pipe(pipe, dot)?;
+                let inner = match pipe.variables.first() {
+                    Some(name) => {
+                        self.keep(name, value.clone(), true)?;
+                        dot
+                    }
+                    None => &value,
+                };
+                let flow = if is_empty(&value) { self.nodes(other, dot) } else { self.nodes(body, inner) };
                 self.variables.truncate(known);
                 return flow;
             }
@@ -122,15 +131,18 @@ impl Run<'_> {
         }
         let known = self.variables.len();
         for (key, value) in items {
-            match &pipe.variables[..] {
-                [one] => self.keep(one, value.clone(), true)?,
+            let flow = match &pipe.variables[..] {
+                [one] => {
+                    self.keep(one, value, true)?;
+                    self.nodes(body, dot)?
+                }
                 [first, second] => {
                     self.keep(first, key, true)?;
-                    self.keep(second, value.clone(), true)?;
+                    self.keep(second, value, true)?;
+                    self.nodes(body, dot)?
                 }
-                _ => {}
-            }
-            let flow = self.nodes(body, &value)?;
+                _ => self.nodes(body, &value)?,
+            };
             self.variables.truncate(known);
             if flow == Flow::Break {
                 break;
@@ -195,7 +207,7 @@ impl Run<'_> {
             Base::Pipe(pipe) => Ok(member(&self.pipe(pipe, dot)?)),
             Base::Variable(name) => {
                 let variable = self.variables.iter().rfind(|(known, _)| known == name);
-                Ok(member(&variable.ok_or_else(|| format!("there is no variable ${name}"))?.1))
+                Ok(variable.map_or(Value::Null, |(_, value)| member(value)))
             }
         }
     }

@@ -87,6 +87,7 @@ fn of_one(name: &str, value: &Value) -> Result<Value, String> {
             Value::String(text) => text.chars().count().into(),
             Value::Array(items) => items.len().into(),
             Value::Object(members) => members.len().into(),
+            Value::Null => 0.into(),
             _ => return Err("len takes a string, an array or an object".into()),
         },
         "int" => match value.as_i64() {

@@ -1,15 +1,19 @@
 //! Templates: an answer's JSON through a text of the operator's own, in the language of Pound's `poundctl`.
 //!
-//! The language is that of Go's text/template without methods: `{{ACTION}}` in a text, where `{{-` and `-}}` take the
+//! The language resembles Go's text/template without methods: `{{ACTION}}` in a text, where `{{-` and `-}}` take the
 //! blanks beside them away and `{{/* */}}` is a comment.
 //!
 //! | action | does |
 //! |---|---|
 //! | `PIPE`, `$x := PIPE`, `$x = PIPE` | prints what the pipe gives, or keeps it |
 //! | `if PIPE` .. `else if PIPE` .. `else` .. `end` | chooses |
-//! | `with PIPE` .. `else` .. `end` | makes it the dot, unless it is empty |
+//! | `with [$x :=] PIPE` .. `else` .. `end` | makes it the dot, or keeps it, unless it is empty |
 //! | `range [$k, $v :=] PIPE` .. `else` .. `end`, `break`, `continue` | for each item, or each member in the order of names |
 //! | `define "n"` .. `end`, `template "n" [PIPE]`, `block "n" PIPE` .. `end` | names a text, runs it, does both |
+//!
+//! As in Pound, and not in Go: with variables, `range` and `with` leave the dot where it is, and `_` is one that nobody
+//! wants; `=` declares there too; what runs a template shows it its variables; a `block` whose name is defined has neither
+//! body nor `end`; a variable that is not there is null.
 //!
 //! A pipe is one or more commands with `|` between them; each gets what the one before it gives as its last argument. A
 //! command is a value or a function ([`functions`]) with its arguments. Values are `.`, `.name.name`, `$`, `$x.name`,
@@ -125,6 +129,10 @@ mod tests {
             ("{{range $x := .list}}{{if eq $x 1}}{{continue}}{{end}}{{$x}}{{end}}", "32"),
             ("{{range .list}}{{if eq . 1}}{{break}}{{end}}{{.}}{{end}}", "3"),
             ("{{range .absent}}a{{else}}none{{end}}", "none"),
+            ("{{range $i, $x = .list}}{{.name}}{{$x}} {{end}}", "web3 web1 web2 "),
+            ("{{range _, $x = .list}}{{$x}}{{end}}{{range $i, _ := .list}}{{$i}}{{end}}", "312012"),
+            ("{{with $y = .deep.er}}{{$y.n}}{{.name}}{{end}}", "7web"),
+            ("{{$x}}{{if typeof $x | ne \"null\"}}a{{else}}b{{end}}", "b"),
             ("{{$x := 1}}{{if true}}{{$x := 2}}{{$x}}{{end}}{{$x}}", "21"),
             ("{{$n := 0}}{{range .list}}{{$n = add $n .}}{{end}}{{$n}}", "6"),
         ] {
@@ -138,6 +146,8 @@ mod tests {
             ("{{define \"x\"}}<{{.}}>{{end}}{{template \"x\" .name}}{{template \"x\"}}", "<web><>"),
             ("{{block \"b\" .deep.er}}{{.n}}{{end}}{{template \"b\" .deep.er}}", "77"),
             ("{{define \"default\"}}inner{{end}}\n", "inner"),
+            ("{{block \"b\" .zero}}1{{.}}{{end}}-{{block \"b\" .pi}}-{{block \"b\" 2}}", "10-13.5-12"),
+            ("{{define \"q\"}}{{$i}}{{.}}{{end}}{{range $i, $v = .list}}{{block \"q\" $v}}{{end}}", "031122"),
         ] {
             assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
         }
@@ -148,8 +158,8 @@ mod tests {
         for (text, expected) in [
             ("{{and .on .name}} {{or .zero .name}} {{not .on}}", "web web false"),
             (
-                "{{len .list}} {{len .object}} {{len .name}} {{index .object \"b\"}} {{index .list 9}}",
-                "3 2 3 2 ",
+                "{{len .list}} {{len .object}} {{len .name}} {{len .none}} {{index .object \"b\"}} {{index .list 9}}",
+                "3 2 3 0 2 ",
             ),
             (
                 "{{eq 1 2 1}} {{ne 1 2}} {{lt 1 2}} {{le 2 2}} {{gt 1.5 1}} {{ge \"a\" \"b\"}}",
@@ -185,7 +195,6 @@ mod tests {
             ("{{break}}", "line 1: break outside a range"),
             ("{{nosuch 1}}", "line 1: there is no function nosuch"),
             ("{{template \"x\"}}", "no template is named x"),
-            ("{{$x}}", "there is no variable $x"),
             ("{{$x = 1}}", "there is no variable $x"),
             ("{{div 1 0}}", "division by zero"),
             ("{{len 5}}", "len takes a string, an array or an object"),

@@ -24,7 +24,7 @@ pub(super) enum Node {
 /// Commands, and the variables that keep what they give.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pipe {
-    /// At most two, two only in a range.
+    /// At most two, two only in a range; `_` is one that nobody reads.
     pub(super) variables: Vec<String>,
     /// The variables are new.
     pub(super) declares: bool,
@@ -156,7 +156,10 @@ impl Parser<'_> {
             }
             "block" => {
                 let (name, pipe) = named(rest)?;
-                self.define(name.clone(), keyword)?;
+                // Of a name that is defined it has no body of its own, and so no end.
+                if !self.named.contains_key(&name) {
+                    self.define(name.clone(), keyword)?;
+                }
                 Some(Node::Template(name, pipe))
             }
             "template" => {
@@ -243,6 +246,8 @@ fn whole(words: Peekable<IntoIter<Word>>, variables_max: usize) -> Result<Pipe, 
         for (at, word) in words.drain(..=sign).enumerate() {
             match word {
                 Word::Variable(name) if at % 2 == 0 && !name.is_empty() => variables.push(name),
+                // A variable that nobody wants: no name that can be asked for.
+                Word::Name(name) if at % 2 == 0 && name == "_" => variables.push(name),
                 Word::Sign(',') if at % 2 == 1 => {}
                 Word::Sign('=' | ':') if at % 2 == 1 => {}
                 _ => return Err("expected variables before the = sign".into()),
