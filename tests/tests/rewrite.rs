@@ -221,6 +221,58 @@ fn a_text_that_cannot_be_expanded_is_500_and_its_place_is_logged() {
     }
 }
 
+/// What a service answers by itself is an answer like any other to rules, but for errors that nobody asked for.
+#[test]
+fn rules_see_the_proxy_s_own_answers() {
+    let add = |name: &str, value: &str| format!("Rewrite response\nSetHeader \"{name}: {value}\"\nEnd\n");
+    let inside = format!(
+        "ErrorFile 401 \"{{folder}}/401.html\"\n{}\
+         Service\nPath \"^/login\"\n{}Error 401\nEnd\n\
+         Service\nMethod \"OPTIONS\"\n{}Success\nEnd\n\
+         Service\nPath \"^/old/(.*)\"\nSetPath \"/new/$1\"\nRedirect 301 \"https://x.test%[url]\"\nEnd\n\
+         Service\nPath \"^/older/(.*)\"\nSetPath \"/newer/$1\"\nRedirect \"https://x.test\"\nEnd\n\
+         Service\nPath \"^/nowhere\"\nSetPath \"$7\"\nRedirect \"https://x.test\"\nEnd\n",
+        add("X-Listener", "seen"),
+        add("WWW-Authenticate", "Basic realm=\\\"x\\\""),
+        add("Access-Control-Allow-Origin", "*"),
+    );
+    let setup = Setup::new().listener(&format!("xHTTP 2\n{inside}"));
+    std::fs::write(setup.folder().join("401.html"), "X-Page: own\n\nwho are you?").expect("a file");
+    let proxy = setup.start();
+    let login = ask(&proxy, "/login", "");
+    assert_eq!((login.status, login.text().as_str(), login.closes()), (401, "who are you?", true));
+    for (name, value) in
+        [("WWW-Authenticate", "Basic realm=\"x\""), ("X-Page", "own"), ("X-Listener", "seen")]
+    {
+        assert_eq!(login.fields.get(name), Some(value), "{name}");
+    }
+    let head = proxy.client().ask("HEAD /login HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((head.status, head.fields.get("Content-Length"), head.body.len()), (401, Some("12"), 0));
+    assert!(head.fields.get("WWW-Authenticate").is_some());
+    let options = proxy.client().ask("OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((options.status, options.fields.get("Access-Control-Allow-Origin")), (200, Some("*")));
+    for (target, location) in
+        [("/old/a?b", "https://x.test/new/a?b"), ("/older/a?b", "https://x.test/newer/a?b")]
+    {
+        assert_eq!(ask(&proxy, target, "").fields.get("Location"), Some(location));
+    }
+    let failed = ask(&proxy, "/nowhere", "");
+    assert_eq!((failed.status, failed.fields.get("X-Listener")), (500, None));
+    assert_eq!(ask(&proxy, "/nothing", "").fields.get("X-Listener"), None, "an error that nobody asked for");
+}
+
+/// What a match leaves of a path is a path: Pound's users write it without the slash in front of their files.
+#[test]
+fn a_path_is_given_the_slash_that_it_lacks() {
+    let origin = mirror();
+    let proxy = start(&origin, "", "Path \"^/about/(.+)$\"\nSetPath \"$1\"");
+    assert_eq!(sent(&proxy, "/about/us?x", "")[0], "GET /us?x HTTP/1.1");
+    let setup = Setup::new()
+        .listener("Service\nPath \"^/about/(.+)$\"\nSetPath \"$1\"\nSendFile \"{folder}\"\nEnd\n");
+    std::fs::write(setup.folder().join("us.txt"), "us").expect("a file");
+    assert_eq!(ask(&setup.start(), "/about/us.txt", "").text(), "us");
+}
+
 #[test]
 fn a_request_without_a_path_is_500_and_an_empty_query_has_no_mark() {
     let origin = mirror();

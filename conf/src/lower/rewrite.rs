@@ -131,10 +131,6 @@ impl Lowering<'_> {
             );
             return None;
         }
-        if statement.text(index)?.starts_with(|first| !matches!(first, '/' | '$' | '%')) {
-            let problem = Problem::warning(statement.place(index), "a path begins with a slash");
-            self.findings.push(problem.help("requests changed like this are answered with 500"));
-        }
         self.expanded(statement, index)
     }
 }

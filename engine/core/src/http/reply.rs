@@ -66,13 +66,6 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The bytes to send: for HEAD the head alone (RFC 9110 9.3.2), its Content-Length being that of the
-    /// page.
-    #[must_use]
-    pub fn bytes(&self, head_only: bool) -> &[u8] {
-        if head_only { &self.bytes[..self.head] } else { &self.bytes }
-    }
-
     /// The same answer with one field more, in place of any that has its name.
     #[must_use]
     pub(crate) fn with_field(self, name: &[u8], value: &[u8]) -> Reply {
@@ -92,6 +85,18 @@ impl Reply {
         let end = changed.len();
         changed.extend_from_slice(&bytes[head..]);
         Reply { status, bytes: changed, head: end }
+    }
+
+    /// The head with its empty line; all that is sent after HEAD (RFC 9110 9.3.2), its Content-Length being that of the page.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.bytes[..self.head]
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[self.head..]
     }
 
     /// Bytes of the body.
@@ -236,7 +241,7 @@ mod tests {
 
     /// The reply as a client parses it: head, body.
     fn read(reply: &Reply) -> (ResponseHead, String) {
-        let bytes = reply.bytes(false);
+        let bytes = &reply.bytes[..];
         let len = parse::head_end(bytes, 0).expect("a whole head");
         let mut head = ResponseHead::default();
         let framing = parse::response(&bytes[..len], &ResponseRules::default(), &mut head);
@@ -267,9 +272,9 @@ mod tests {
     #[test]
     fn head_gets_no_body() {
         let reply = error(404, 0);
-        let head = reply.bytes(true);
+        let head = reply.head();
         assert!(head.ends_with(b"\r\n\r\n"));
-        assert_eq!(head.len() + reply.body_len(), reply.bytes(false).len());
+        assert_eq!(head.len() + reply.body_len(), reply.bytes.len());
         assert!(reply.body_len() > 0);
     }
 

@@ -79,7 +79,7 @@ impl RulePlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RewriteFault {
     Expand(ExpandError),
-    /// The new path is empty, or does not begin with a slash.
+    /// The new path is empty.
     Path,
     /// The target of CONNECT is no URL.
     Authority,
@@ -90,7 +90,7 @@ impl std::fmt::Display for RewriteFault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             RewriteFault::Expand(error) => error.fmt(formatter),
-            RewriteFault::Path => formatter.write_str("the rewritten path does not begin with a slash"),
+            RewriteFault::Path => formatter.write_str("the rewritten path is empty"),
             RewriteFault::Authority => formatter.write_str("the target of CONNECT cannot be rewritten"),
             RewriteFault::TooLong => formatter.write_str("the rewritten head is too long"),
         }
@@ -149,7 +149,7 @@ pub(crate) trait Draft {
     /// Removes each field whose whole line matches.
     fn delete_headers(&mut self, pattern: &Pattern);
 
-    /// Puts a path and query in place of those that are there.
+    /// Puts a path and query in place of those that are there; a slash before them if they begin with none.
     fn set_target(&mut self, text: &[u8]) -> Result<(), RewriteFault>;
 }
 
@@ -181,10 +181,13 @@ impl Draft for RequestDraft {
         if self.head.form == Form::Authority {
             return Err(RewriteFault::Authority);
         }
-        if text.first() != Some(&b'/') {
-            return Err(RewriteFault::Path);
+        let mut legal = Vec::with_capacity(text.len() + 1);
+        match text.first() {
+            Some(b'/') => {}
+            // What is left of a path by a match is often written without the slash: `SetPath "$1"`.
+            Some(_) => legal.push(b'/'),
+            None => return Err(RewriteFault::Path),
         }
-        let mut legal = Vec::with_capacity(text.len());
         target::put_legal(text, &mut legal);
         self.head.target = edit::append(&mut self.bytes, &[&legal])?;
         self.head.form = Form::Origin;

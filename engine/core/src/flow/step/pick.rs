@@ -41,7 +41,7 @@ impl Core<'_> {
             BackendKind::Name(_) => self.fail(x, 503, "no backend is available", tick, fx),
             BackendKind::Redirect(redirect) => self.reply_redirect(x, redirect, tick, fx),
             BackendKind::Success => self.reply_success(x, tick, fx),
-            BackendKind::Error { code, page } => self.reply_page(x, *code, page.as_ref(), tick, fx),
+            BackendKind::Error { code, page } => self.reply_error(x, *code, page.as_ref(), tick, fx),
         }
     }
 
