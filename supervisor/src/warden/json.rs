@@ -294,9 +294,9 @@ impl View<'_> {
         }
         .into();
         object["family"] = match name.family {
-            Families::Any => "any",
-            Families::Inet => "inet",
-            Families::Inet6 => "inet6",
+            Families::Any => libc::AF_UNSPEC,
+            Families::Inet => libc::AF_INET,
+            Families::Inet6 => libc::AF_INET6,
         }
         .into();
         let expiry = self.of.segment.places().expiry(BackendId(row));
@@ -332,7 +332,7 @@ impl View<'_> {
         });
         match &backend.kind {
             BackendKind::Name(name) => self.name(&name.name, backend.row, &mut object),
-            BackendKind::Server { timeout_ms, connect_ms, ws_ms, .. } => {
+            BackendKind::Server { timeout_ms, connect_ms, ws_ms, server_name, .. } => {
                 object["type"] = "backend".into();
                 object["address"] = backend.name.as_str().into();
                 if backend.place.is_some() {
@@ -342,6 +342,7 @@ impl View<'_> {
                 object["io_to"] = (timeout_ms / 1000).into();
                 object["conn_to"] = (connect_ms / 1000).into();
                 object["ws_to"] = (ws_ms / 1000).into();
+                object["servername"] = server_name.as_deref().into();
             }
             BackendKind::Redirect(redirect) => {
                 object["type"] = "redirect".into();

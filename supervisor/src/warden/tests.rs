@@ -234,7 +234,7 @@ fn each_kind_of_backend_has_its_fields() {
     let stats = json!({"request_count": 0, "request_time_avg": 0, "request_time_stddev": 0});
     let expected = json!({
         "kind": "backend", "type": "backend", "address": "127.0.0.1:9001", "protocol": "http", "priority": 7,
-        "weight": 0, "alive": true, "enabled": true, "io_to": 11, "conn_to": 12, "ws_to": 13, "stats": stats,
+        "weight": 0, "alive": true, "enabled": true, "io_to": 11, "conn_to": 12, "ws_to": 13, "servername": null, "stats": stats,
     });
     assert_eq!(warden.show("/front/app/0"), expected);
     let emergency = warden.show("/0/0/2");
