@@ -76,8 +76,15 @@
 //! | header rules may set `Connection` and other hop-by-hop headers | no effect, with a warning | these headers end at the proxy |
 //! | header rules may remove what frames a message | these headers are beyond rules | as above |
 //! | bytes that no URL holds pass from rules into the request line | `%XX` | a request cannot be split |
-//! | a rewritten path may begin with anything | 500 unless it begins with `/` | it would be no request |
+//! | a rewritten path may begin with anything, or be empty | a slash is put before it; an empty one is 500 | it would be no request |
 //! | `SetQueryParam` without value removes the first parameter of the name | all of them | what was to go is gone |
+//! | `(?` in a POSIX pattern is an error, or has Perl's meaning where Pound was built with it | Perl's, with a warning | POSIX gives it none |
+//! | a second service of a name is an error since 4.6 | a warning | older files have them |
+//! | a file that is not UTF-8 is read as bytes | bytes that are not are taken for Latin-1, with a warning | comments of old files are written so |
+//! | 2.x kept the backslash before any character of a string | as 4.x: it is dropped, with a warning; `\\` is one | a string says the same everywhere |
+//! | 2.x: `HeadRemove` removes what clients send, wherever it stands | as 4.x: rules run in their order and also see the headers that are added here | one order for all rules |
+//! | `-c` does not look for `User`, `Group` and `RootJail` | it does | what would fail at the start is found before |
+//! | a watched file that is removed is taken for empty | what was read last holds, and the log says so | editors remove a file before they write it anew |
 //! | a `ForwardedHeader` is believed from anybody | only from peers in `TrustedIP`, or over a UNIX socket | a client could claim any address |
 //! | an answer with `RewriteErrors` keeps what describes the old body | `Content-Type` and its like go | they would describe what is not sent |
 //! | `CombineHeaders` joins what it is told | not `Set-Cookie`, `Host` and what frames a message | these are no lists |

@@ -71,7 +71,11 @@ impl Parser<'_> {
         self.close(cursor);
     }
 
-    fn lex(&self, file: FileId) -> Cursor {
+    fn lex(&mut self, file: FileId) -> Cursor {
+        if let Some(place) = self.sources.foreign(file) {
+            let problem = Problem::warning(place, "this is not UTF-8 and taken for Latin-1");
+            self.findings.push(problem);
+        }
         let (tokens, problems) = lex::tokens(file, self.sources.text(file));
         Cursor { tokens, at: 0, problems }
     }

@@ -67,6 +67,8 @@ struct Source {
     included_at: Option<Span>,
     /// Byte offset of each line's first byte.
     lines: Vec<u32>,
+    /// Byte offset of the first character that was not UTF-8.
+    foreign: Option<u32>,
 }
 
 /// All files of a run, in the order in which they were opened.
@@ -95,19 +97,23 @@ impl Sources {
         // An included pipe would block for ever; the main file may be one, as in `-f <(generate)`.
         let bytes = if included_at.is_some() { read_regular(path) } else { read_any(path) };
         let bytes = bytes.map_err(|e| format!("cannot read {shown}: {}", reason(&e)))?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let line =
-                1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            format!("{shown} is not UTF-8 text (line {line})")
-        })?;
-        Ok(self.add(shown.to_string(), Some(identity), text, included_at))
+        let (text, foreign) = decoded(bytes);
+        let id = self.add(shown.to_string(), Some(identity), text, included_at);
+        self.files[id.0 as usize].foreign = foreign;
+        Ok(id)
+    }
+
+    /// Where a file's first character is that is not UTF-8.
+    pub(crate) fn foreign(&self, file: FileId) -> Option<Span> {
+        // Two bytes hold it now.
+        self.files[file.0 as usize].foreign.map(|start| Span { file, start, end: start + 2 })
     }
 
     fn add(&mut self, name: String, identity: Option<(u64, u64)>, text: String, at: Option<Span>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         let breaks = text.bytes().zip(1u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
         let lines = std::iter::once(0).chain(breaks).collect();
-        self.files.push(Source { name, identity, text, included_at: at, lines });
+        self.files.push(Source { name, identity, text, included_at: at, lines, foreign: None });
         id
     }
 
@@ -198,6 +204,25 @@ impl Source {
         let tab = self.text.as_bytes().get(to) == Some(&b'\t');
         Position { line: line as u32, column: before + if tab { 8 } else { 1 } }
     }
+}
+
+/// A file's text, and where its first byte is that is not UTF-8. Such bytes are taken for Latin-1, in which the comments of
+/// many an old file are written.
+fn decoded(bytes: Vec<u8>) -> (String, Option<u32>) {
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) => return (text, None),
+        Err(error) => error.into_bytes(),
+    };
+    let (mut text, mut foreign) = (String::with_capacity(2 * bytes.len()), None);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            // Files are at most 16 MiB.
+            foreign = foreign.or(Some(text.len() as u32));
+            text.extend(chunk.invalid().iter().map(|byte| char::from(*byte)));
+        }
+    }
+    (text, foreign)
 }
 
 /// Reads a regular file of at most [`FILE_BYTES_MAX`] bytes.

@@ -61,6 +61,7 @@ fn today(word: &str) -> Option<Today> {
     Some(match word.to_ascii_lowercase().as_str() {
         "addheader" | "headeradd" => Today::Word("SetHeader"),
         "headremove" | "headerremove" => Today::WithoutCase("DeleteHeader"),
+        "change30x" => Today::Word("RewriteLocation"),
         "headrequire" => Today::Word("Header"),
         "headdeny" => Today::Word("Not Header"),
         "ignorecase" => Today::Elsewhere,

@@ -90,7 +90,9 @@ pub(super) const ROWS: &[Row] = &[
         LISTENER,
         "rewrite Location: 0 never, 1 if it names us or the backend, 2 if the backend (1)",
     )
-    .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),
+    .also(&["Change30x"])
+    .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")])
+    .instead_of(&["Change30x"], "RewriteLocation"),
     row("RewriteDestination", LISTENER, "rewrite the request's Destination to the backend (no)")
         .takes(&[one(Kind::Flag, "value")]),
     row(

@@ -72,12 +72,17 @@ impl Lowering<'_> {
         config
     }
 
-    /// Checks that a section's label is not taken.
+    /// Checks whether a section's label is taken.
     pub(super) fn label(&mut self, statement: &Statement, taken: &mut Labels) {
         let Some(label) = statement.text(0) else { return };
         let place = statement.place(0);
         if let Some(first) = taken.insert(label.to_owned(), place) {
-            let problem = Problem::error(place, format!("a second {} \"{label}\"", statement.row.name));
+            let text = format!("a second {} \"{label}\"", statement.row.name);
+            // Names of services said nothing before 4.6, and files of then have some twice.
+            let problem = match statement.row.name {
+                "Service" => Problem::warning(place, text).help("by its name only the first one is found"),
+                _ => Problem::error(place, text),
+            };
             self.findings.push(problem.note(first, "the first one is here"));
         }
     }

@@ -17,12 +17,13 @@ use std::path::Path;
 const SYSLOG_PORT: &str = "514";
 
 /// RFC 3164 4.1.1, by the names of syslog.conf(5).
-const FACILITIES: [(&str, u8); 20] = [
+const FACILITIES: [(&str, u8); 21] = [
     ("kern", 0),
     ("user", 1),
     ("mail", 2),
     ("daemon", 3),
     ("auth", 4),
+    ("security", 4),
     ("syslog", 5),
     ("lpr", 6),
     ("news", 7),

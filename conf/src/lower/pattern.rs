@@ -35,7 +35,13 @@ impl Lowering<'_> {
         let of = |text: &str| Pattern { kind, text: text.to_owned(), ignore_case, tag: tag.clone(), decode };
         match (statement.text(index), statement.file(index)) {
             (Some(text), _) => {
-                let pattern = of(text);
+                let mut pattern = of(text);
+                if pattern.kind == Kind::Regex(Flavour::Posix) && text.contains("(?") {
+                    // POSIX gives this no meaning, and Pound was often built with Perl's patterns.
+                    pattern.kind = Kind::Regex(Flavour::Pcre);
+                    let problem = Problem::warning(place, "this is a pattern of Perl's");
+                    self.findings.push(problem.help("write -pcre before it"));
+                }
                 if let Err(reason) = self.check_pattern(&pattern) {
                     self.error(place, reason);
                 }
