@@ -119,7 +119,8 @@
 //! | ticket keys are each process's own | in shared memory: they change each `TicketLifetime` (2 h), or come from `TicketKeyFile` | sessions are resumed by any worker, after reloads and deaths, and by other nodes |
 //! | without `Ciphers` the library's list holds | also so, but for exchanges of keys by RSA: forward secrecy is not left to the client; versions are the library's | a stolen key must not open what was recorded |
 //! | plain HTTP on a TLS port is closed without a word | answered 400 | the client learns what is wrong |
-//! | OCSP responses are not sent | those of `OCSP` or of `CERT.ocsp` are, while they are valid; whose signature it is is left to clients | asked for |
+//! | OCSP responses are not sent | those of `OCSP` or of `CERT.ocsp` are, while they are valid; one that the issuer has not signed is an error, one that is past a warning, since a file that nobody has refreshed must not keep a site down | asked for |
+//! | certificates are read at the start alone | also when they change, with `Cert -filewatch` and `OCSP -filewatch`, the word that other files are watched with | a renewal ends no connection |
 //! | a certificate without CN is refused | taken | its names are elsewhere today |
 //! | TLS records are sealed by the library | also by it: kTLS is not used | the kernels at hand offer none to try it on |
 //! | `SendFile` sends everything as `text/plain` | the type by the name's ending, else `application/octet-stream` | browsers show what they get |
@@ -175,7 +176,7 @@ mod upgrade;
 
 pub use diag::{Diagnostic, Level, Note};
 pub use grammar::{Directive, Group, directives, help_directives};
-pub use lower::built_in_log_format;
+pub use lower::{built_in_log_format, certificate_files};
 pub use resolv_conf::system_name_servers;
 pub use source::{Place, Position};
 

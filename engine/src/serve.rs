@@ -1,10 +1,11 @@
 //! A worker process from its first line to its last.
 
 use crate::crew::Manner;
+use crate::feeds;
 use crate::heritage::Heritage;
 use crate::orders::{self, LEFT, Order, READY};
 use crate::socket::op;
-use crate::tls::{Resume, Tls};
+use crate::tls::{Resume, Tls, Wallet};
 use crate::worker::{Worker, WorkerSetup};
 use ounce_conf::model::IoEngine;
 use ounce_mem::Pool;
@@ -12,6 +13,7 @@ use ounce_sys::epoll::EpollRing;
 use ounce_sys::ring::{Completion, Fd, Interest, Ring, Token};
 use ounce_sys::uring::UringRing;
 use ounce_sys::{clock, pairs, parcel, process};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -59,7 +61,18 @@ fn run<R: Ring>(
     let utc_offset = clock::utc_offset_s(i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0));
     // Keys are root's to read, and lie outside of a jail.
     let resume = Resume { segment: Arc::clone(&heritage.segment), lifetime_s: heritage.ticket_lifetime_s };
-    let mut tls = Tls::build(&heritage.plan, &heritage.cards, Some(&resume))?;
+    let (mut wallets, mut feeds) = (BTreeMap::new(), Vec::new());
+    for (feed, parcel) in &heritage.feeds {
+        match feeds::of_listener(&heritage.plan, *feed) {
+            Some(listener) => {
+                let wallet =
+                    Wallet::open_inherited(*parcel).map_err(|error| format!("feed {feed}: {error}"))?;
+                wallets.insert(listener, wallet);
+            }
+            None => feeds.push((*feed, *parcel)),
+        }
+    }
+    let mut tls = Tls::build(&heritage.plan, &heritage.cards, Some(&resume), wallets)?;
     drop_privileges()?;
     // A key that signed as root may not any more: better told now than to each client.
     tls.prove()?;
@@ -82,9 +95,9 @@ fn run<R: Ring>(
         helpers: Manner::Threads(heritage.cpus.clone()),
         log: Box::new(move |batch: &[u8]| pairs::send(log, batch).unwrap_or(false)),
     });
-    for (feed, parcel) in &heritage.feeds {
-        let bytes = parcel::open_inherited(*parcel).map_err(|error| format!("feed {feed}: {error}"))?;
-        use_feed(&mut worker, *feed, &bytes)?;
+    for (feed, parcel) in feeds {
+        let bytes = parcel::open_inherited(parcel).map_err(|error| format!("feed {feed}: {error}"))?;
+        use_feed(&mut worker, feed, &bytes)?;
     }
     worker.start();
     watch_orders(worker.ring(), heritage.orders);
@@ -151,7 +164,7 @@ fn take_feed<R: Ring>(worker: &mut Worker<'_, R>, heritage: &Heritage, feed: u32
 }
 
 fn use_feed<R: Ring>(worker: &mut Worker<'_, R>, feed: u32, bytes: &[u8]) -> Result<(), String> {
-    worker.feed(feed as usize, bytes).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    worker.feed(feed, bytes).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
 fn watch_orders<R: Ring>(ring: &mut R, orders: std::os::fd::RawFd) {

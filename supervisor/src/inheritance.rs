@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | `R` | to the supervisor | ready: the control socket is served, log lines are taken. Must come within 30 s |
 //! | `C` | to the supervisor | a switch in the segment changed; it is passed on to every worker |
+//! | [`FEED`](ounce_engine::orders::FEED) and a number | to the warden | with a descriptor: papers of certificates that have changed; answered with the same |
 //! | `O` | to the warden | reopen what log lines are written to (USR1) |
 //! | `D` | to the warden | another generation serves: answer what workers still ask for, and nothing else; return from `run` if they cannot ask for anything |
 //! | `S` | to the warden | take the log lines that are queued, write them, return from `run` (within 2 s) |
@@ -28,7 +29,7 @@ use ounce_engine::tls::{Greeter, Paper};
 use ounce_mem::{Owner, Segment};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// Everything a warden receives. Descriptors are borrowed for the life of the process and never closed by name.
@@ -41,7 +42,9 @@ pub(crate) struct Inheritance {
     /// them for itself.
     pub(crate) greeters: Vec<Option<Greeter>>,
     /// The certificates of listeners.
-    pub(crate) papers: Arc<Vec<Paper>>,
+    pub(crate) papers: Papers,
+    /// What is to be told of certificates that have changed since, by the places of feeds: descriptors of packed papers.
+    pub(crate) newest_papers: Vec<(u32, RawFd)>,
     /// The shared segment.
     pub(crate) segment: Arc<Segment>,
     /// The warden's row in the fleet table, and its name on session entries that it writes.
@@ -69,4 +72,28 @@ pub(crate) struct Inheritance {
     pub(crate) supervisor: u32,
     /// When the program was started; reloads do not change it.
     pub(crate) started: SystemTime,
+}
+
+/// What is known of certificates, which may become others.
+#[derive(Debug, Default)]
+pub(crate) struct Papers(Mutex<Arc<Vec<Paper>>>);
+
+impl Papers {
+    /// To begin with.
+    pub(crate) fn new(papers: &[Paper]) -> Papers {
+        Papers(Mutex::new(Arc::new(papers.to_vec())))
+    }
+
+    /// As things stand.
+    pub(crate) fn now(&self) -> Arc<Vec<Paper>> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A listener has these from now on.
+    pub(crate) fn renew(&self, listener: usize, papers: Vec<Paper>) {
+        let mut all: Vec<Paper> =
+            self.now().iter().filter(|paper| paper.listener != listener).cloned().collect();
+        all.extend(papers);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+    }
 }

@@ -6,12 +6,13 @@ use crate::listen::Place;
 use crate::preprocess::{self, Made};
 use crate::proof::prove;
 use crate::rows::{Identity, Rows, Said};
-use ounce_conf::model::Config;
+use ounce_conf::model::{Config, Feed, FeedKind};
 use ounce_conf::{Diagnostic, Options};
 use ounce_core::Plan;
-use ounce_engine::tls::Paper;
+use ounce_engine::tls::{Opened, Paper};
 use ounce_mem::{Limits, Segment};
 use ounce_sys::privilege::Descent;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,7 +72,9 @@ pub(crate) struct Generation {
     /// The way from its workers to its warden, once it rises; if there is anything to go there for.
     pub(crate) house: Option<House>,
     /// The certificates of its listeners.
-    pub(crate) papers: Arc<Vec<Paper>>,
+    pub(crate) papers: Vec<Paper>,
+    /// What was in their files, where those are watched, by the places of feeds: for workers alone, there are keys in it.
+    pub(crate) wallets: Vec<(u32, OwnedFd)>,
     /// Its rows in the segment.
     pub(crate) identities: Vec<Identity>,
 }
@@ -161,7 +164,10 @@ impl Source {
         let identities = claims.into_identities();
         let descent = descent(&config, lookup, &mut errors);
         let workers = workers(&config, slots, &mut errors);
-        errors.extend(ounce_engine::tls::faults(&config));
+        let opened = ounce_engine::tls::open(&config).unwrap_or_else(|faults| {
+            errors.extend(faults);
+            Opened::default()
+        });
         match plan {
             Ok(plan) if errors.is_empty() => Ok(Generation {
                 number,
@@ -171,7 +177,8 @@ impl Source {
                 places: config.listeners.iter().map(|of| Place::of(&of.listen, &self.folder)).collect(),
                 control: config.global.control.as_ref().map(|of| Place::of_control(of, &self.folder)),
                 descent,
-                papers: Arc::new(ounce_engine::tls::papers(&config)),
+                wallets: by_feed(&config, opened.wallets),
+                papers: opened.papers,
                 house: None,
                 identities,
                 config: Arc::new(config),
@@ -185,7 +192,26 @@ impl Source {
     }
 }
 
+/// What listeners have in their files, by the places of the feeds that follow them.
+fn by_feed(config: &Config, wallets: Vec<(usize, OwnedFd)>) -> Vec<(u32, OwnedFd)> {
+    let place = |of: usize| {
+        let is_it = |(feed, _): &(&Feed, u32)| feed.kind == FeedKind::Certificates { listener: of };
+        config.feeds.iter().zip(0..).find(is_it).map(|(_, place)| place)
+    };
+    wallets.into_iter().filter_map(|(listener, wallet)| Some((place(listener)?, wallet))).collect()
+}
+
 impl Generation {
+    /// What was in the files of a feed that are a listener's certificates.
+    pub(crate) fn wallet(&self, feed: u32) -> Option<BorrowedFd<'_>> {
+        self.wallets.iter().find(|(of, _)| *of == feed).map(|(_, wallet)| wallet.as_fd())
+    }
+
+    /// All of them, for a worker.
+    pub(crate) fn all_wallets(&self) -> Vec<(u32, RawFd)> {
+        self.wallets.iter().map(|(feed, wallet)| (*feed, wallet.as_raw_fd())).collect()
+    }
+
     /// Everything that is listened on.
     pub(crate) fn all_places(&self) -> Vec<Place> {
         self.places.iter().chain(&self.control).cloned().collect()

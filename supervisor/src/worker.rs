@@ -75,8 +75,9 @@ pub(crate) fn fork_worker(
 /// # Errors
 /// What fork(2) reports.
 pub(crate) fn fork_warden(birth: Birth<'_>, mut inheritance: Inheritance) -> io::Result<i32> {
-    let keep =
-        inheritance.log.iter().chain(&inheritance.control).chain(&inheritance.house).copied().collect();
+    let papers = inheritance.newest_papers.iter().map(|(_, papers)| papers);
+    let sockets = inheritance.log.iter().chain(&inheritance.control).chain(&inheritance.house);
+    let keep = sockets.chain(papers).copied().collect();
     let outfit = Outfit {
         name: "ounce-warden",
         cpu: None,

@@ -122,6 +122,28 @@ impl Papers {
     }
 }
 
+/// An OCSP response about a certificate that has signed itself, which has signed this too.
+///
+/// # Panics
+/// When `openssl` does not make it.
+pub fn respond(papers: &Papers, name: &str, response: &str) {
+    let crt = format!("{name}.crt");
+    let key = format!("{name}.key");
+    let shown = papers.path(&crt).display().to_string();
+    let serial = tool::run("openssl", ["x509", "-noout", "-serial", "-in", &shown]);
+    let serial = String::from_utf8_lossy(&serial.stdout).trim().replace("serial=", "");
+    let index = format!("V\t391231235959Z\t\t{serial}\tunknown\t/CN={name}.test\n");
+    fs::write(papers.path("index"), index).expect("a file");
+    papers.openssl(&["ocsp", "-no_nonce"], &["-issuer", &crt, "-cert", &crt, "-reqout", "request"]);
+    papers.openssl(
+        &["ocsp", "-ndays", "3"],
+        &[
+            "-index", "index", "-rsigner", &crt, "-rkey", &key, "-CA", &crt, "-reqin", "request", "-respout",
+            response,
+        ],
+    );
+}
+
 /// A proxy with one HTTPS listener.
 #[must_use]
 pub fn start(papers: &Papers, inside: &str, origin: &Origin) -> Proxy {

@@ -1,33 +1,21 @@
 //! Certificates themselves: what is said of them, in handshakes and to their owner.
 
-use ounce_tests::papers::{Papers, mirror, s_client, start};
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::sign::Signer;
+use ounce_tests::papers::{Papers, mirror, respond, s_client, start};
 use ounce_tests::proxy::Setup;
 use ounce_tests::tool;
 use std::fs;
+use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// An OCSP response about `a` in `a.resp`, signed by itself.
-fn respond(papers: &Papers) {
-    let serial = tool::run("openssl", ["x509", "-noout", "-serial", "-in", &shown(papers, "a.crt")]);
-    let serial = String::from_utf8_lossy(&serial.stdout).trim().replace("serial=", "");
-    let index = format!("V\t391231235959Z\t\t{serial}\tunknown\t/CN=a.test\n");
-    fs::write(papers.path("index"), index).expect("a file");
-    papers.openssl(&["ocsp", "-no_nonce"], &["-issuer", "a.crt", "-cert", "a.crt", "-reqout", "a.req"]);
-    papers.openssl(
-        &["ocsp", "-ndays", "3"],
-        &[
-            "-index", "index", "-rsigner", "a.crt", "-rkey", "a.key", "-CA", "a.crt", "-reqin", "a.req",
-            "-respout", "a.resp",
-        ],
-    );
-}
 
 fn shown(papers: &Papers, name: &str) -> String {
     papers.path(name).display().to_string()
 }
 
-/// The same response, as of years ago.
-fn outdate(papers: &Papers, name: &str) {
+/// The same response, as of years ago, signed by this key.
+fn outdate(papers: &Papers, name: &str, key: &str) {
     let mut bytes = fs::read(papers.path("a.resp")).expect("a response");
     // All its times are GeneralizedTime of 15 letters.
     for at in 0..bytes.len() - 6 {
@@ -35,7 +23,41 @@ fn outdate(papers: &Papers, name: &str) {
             bytes[at + 4..at + 6].copy_from_slice(b"20");
         }
     }
+    let [signed, signature] = parts(&bytes);
+    let key = PKey::private_key_from_pem(&fs::read(papers.path(key)).expect("a key")).expect("a key");
+    let mut signer = Signer::new(MessageDigest::sha256(), &key).expect("a signer");
+    let fresh = signer.sign_oneshot_to_vec(&bytes[signed]).expect("a signature");
+    bytes[signature.end - fresh.len()..signature.end].copy_from_slice(&fresh);
     fs::write(papers.path(name), bytes).expect("a file");
+}
+
+/// What is signed of a response, and the signature: the first and the third thing inside of the octets that it is.
+fn parts(response: &[u8]) -> [Range<usize>; 2] {
+    let octets = inside(response, &[0, 1, 0, 1, 0]);
+    [0, 2].map(|number| inside_of(response, octets.clone(), number))
+}
+
+/// Follows a way through DER: at each step, what is inside of the thing with this number.
+fn inside(der: &[u8], way: &[usize]) -> Range<usize> {
+    way.iter().fold(0..der.len(), |range, number| contents(der, inside_of(der, range, *number)))
+}
+
+/// The thing with this number in a range.
+fn inside_of(der: &[u8], range: Range<usize>, number: usize) -> Range<usize> {
+    let mut start = range.start;
+    for _ in 0..number {
+        start = contents(der, start..range.end).end;
+    }
+    start..contents(der, start..range.end).end
+}
+
+/// What is inside of the thing that a range begins with.
+fn contents(der: &[u8], range: Range<usize>) -> Range<usize> {
+    let first = usize::from(der[range.start + 1]);
+    let more = first.saturating_sub(0x80);
+    let start = range.start + 2 + more;
+    let length = der[start - more..start].iter().fold(0, |length, byte| length * 256 + usize::from(*byte));
+    start..start + if more == 0 { first } else { length }
 }
 
 /// What `ounce -c` says of a listener.
@@ -50,7 +72,7 @@ fn check(inside: &str) -> (bool, String) {
 #[test]
 fn ocsp_responses_go_out_with_their_certificates() {
     let papers = Papers::new();
-    respond(&papers);
+    respond(&papers, "a", "a.resp");
     let stapled = "OCSP Response Status: successful";
     let proxy = start(&papers, &papers.line("OCSP", "a.resp"), &mirror());
     for version in ["-tls1_2", "-tls1_3"] {
@@ -63,7 +85,7 @@ fn ocsp_responses_go_out_with_their_certificates() {
     fs::copy(papers.path("a.resp"), papers.path("a.pem.ocsp")).expect("a copy");
     proxy.reload().expect("a reload");
     assert!(s_client(&proxy, &["-status"]).contains(stapled), "beside the certificate");
-    outdate(&papers, "a.pem.ocsp");
+    outdate(&papers, "a.pem.ocsp", "a.key");
     proxy.reload().expect("a reload");
     assert!(s_client(&proxy, &["-status"]).contains("OCSP response: no response sent"), "past");
 }
@@ -72,14 +94,26 @@ fn ocsp_responses_go_out_with_their_certificates() {
 #[test]
 fn bad_ocsp_responses_are_reported() {
     let papers = Papers::new();
-    respond(&papers);
+    respond(&papers, "a", "a.resp");
     let (passed, told) = check(&(papers.line("Cert", "b.pem") + &papers.line("OCSP", "a.resp")));
     assert!(!passed && told.contains("a.resp: it is not about this certificate"), "{told}");
     let (passed, told) = check(&(papers.line("Cert", "a.pem") + &papers.line("OCSP", "a.crt")));
     assert!(!passed && told.contains("a.crt: no OCSP response in DER"), "{told}");
-    outdate(&papers, "past.resp");
+    outdate(&papers, "past.resp", "a.key");
     let (passed, told) = check(&(papers.line("Cert", "a.pem") + &papers.line("OCSP", "past.resp")));
     assert!(passed && told.contains("past.resp: this OCSP response is not valid now"), "{told}");
+    // One that the issuer has not signed, whatever it says of itself.
+    outdate(&papers, "foreign.resp", "b.key");
+    let mut bytes = fs::read(papers.path("a.resp")).expect("a response");
+    let [_, signature] = parts(&bytes);
+    bytes[signature.end - 1] ^= 1;
+    fs::write(papers.path("broken.resp"), bytes).expect("a file");
+    for name in ["foreign.resp", "broken.resp"] {
+        let (passed, told) = check(&(papers.line("Cert", "a.pem") + &papers.line("OCSP", name)));
+        assert!(!passed && told.contains(&format!("{name}: ")), "{told}");
+    }
+    let (_, told) = check(&(papers.line("Cert", "a.pem") + &papers.line("OCSP", "foreign.resp")));
+    assert!(told.contains("foreign.resp: the issuer of the certificate has not signed it"), "{told}");
 }
 
 /// The end of each certificate is in the metrics and in what the control socket says of the listener; one that is past is

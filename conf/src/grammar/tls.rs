@@ -14,7 +14,11 @@ const OLDEST: Kind = Kind::Word(&["TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"]);
 const HSTS_WORDS: Kind = Kind::Word(&["includeSubDomains", "preload"]);
 
 pub(super) const ROWS: &[Row] = &[
-    row("Cert", BOTH, "certificate and key").takes(&[one(Kind::File, "file")]).repeat(Repeat::Many),
+    row("Cert", HTTPS, "certificate and key; with -filewatch, changes of the files are followed")
+        .takes(&[one(Kind::File, "file")])
+        .switches(&[Switch::FileWatch])
+        .repeat(Repeat::Many),
+    row("Cert", BACKEND, "our certificate and its key").takes(&[one(Kind::File, "file")]),
     row(
         "Key",
         HTTPS,
@@ -54,6 +58,7 @@ pub(super) const ROWS: &[Row] = &[
     row("CRLlist", BOTH, "lists of revoked certificates").takes(&[one(Kind::File, "file")]),
     row("OCSP", HTTPS, "what the authority says of the certificate before this line (its name with .ocsp)")
         .takes(&[one(Kind::File, "file")])
+        .switches(&[Switch::FileWatch])
         .repeat(Repeat::Many),
     row("StrictSNI", HTTPS, "refuse clients that ask for a name that no certificate has (no)")
         .takes(&[one(Kind::Flag, "value")]),

@@ -69,6 +69,7 @@ impl Lowering<'_> {
         self.use_named_backends(&mut config);
         self.check_worker_counts(tree);
         config.feeds = std::mem::take(&mut self.feeds);
+        config.feeds.extend(super::tls::certificate_feeds(&config.listeners));
         config
     }
 

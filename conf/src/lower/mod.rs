@@ -31,6 +31,8 @@ mod time_format;
 mod tls;
 mod tunnel;
 
+pub use tls::certificate_files;
+
 use crate::diag::{Findings, Problem};
 use crate::grammar::{Repeat, Row, Status};
 use crate::model::{Ahead, Balancer, Config, Feed, Flavour, HeaderOption, Listen, LogFormat};

@@ -4,8 +4,8 @@ use super::Lowering;
 use crate::diag::Problem;
 use crate::grammar::Switch;
 use crate::model::{
-    Ciphers, ClientCertificate, ListenerTls, OneRequest, PeerName, Renegotiation, ServerTls, TlsVersion,
-    Verify,
+    Ciphers, ClientCertificate, Feed, FeedKind, Listener, ListenerTls, OneRequest, PeerName, Renegotiation,
+    ServerTls, TlsVersion, Verify, Watched,
 };
 use crate::source::{self, Span};
 use crate::tree::{Statement, Value};
@@ -50,7 +50,7 @@ impl Lowering<'_> {
     /// A directive of `ListenHTTPS`; false if it is none.
     pub(super) fn listener_tls(&mut self, statement: &Statement, tls: &mut ListenerTls) -> bool {
         match statement.row.name {
-            "Cert" => tls.certificates.extend(self.certificates(statement)),
+            "Cert" => self.certificate(statement, tls),
             "Key" => self.key(statement, tls),
             "OCSP" => self.staple(statement, tls),
             "ClientCert" => {
@@ -91,6 +91,15 @@ impl Lowering<'_> {
         true
     }
 
+    fn certificate(&mut self, statement: &Statement, tls: &mut ListenerTls) {
+        let first = tls.certificates.len();
+        tls.certificates.extend(self.certificates(statement));
+        if let (true, Some(named)) = (statement.has(Switch::FileWatch), statement.file(0)) {
+            let places = first..tls.certificates.len();
+            tls.watched.push(Watched { named: named.to_owned(), places });
+        }
+    }
+
     /// `OCSP` belongs to the certificate that was named before it.
     fn staple(&mut self, statement: &Statement, tls: &mut ListenerTls) {
         let Some(place) = tls.certificates.len().checked_sub(1) else {
@@ -101,6 +110,9 @@ impl Lowering<'_> {
         };
         if tls.staples.iter().any(|(known, _)| *known == place) {
             return self.error(statement.keyword, "a second OCSP for one certificate");
+        }
+        if statement.has(Switch::FileWatch) {
+            tls.watched_staples.push(place);
         }
         tls.staples.extend(self.readable(statement).map(|file| (place, file)));
     }
@@ -189,18 +201,12 @@ impl Lowering<'_> {
     /// The files of a `Cert`: the one named, those of the directory named, or those that match.
     fn certificates(&mut self, statement: &Statement) -> Vec<PathBuf> {
         let (Some(path), place) = (statement.file(0), statement.place(0)) else { return Vec::new() };
-        let named = if path.is_dir() { path.join("*") } else { path.to_owned() };
-        match source::expand(&named) {
+        match certificate_files(path) {
             Ok(files) if files.is_empty() => {
                 self.error(place, format!("{} holds no certificate", path.display()));
                 Vec::new()
             }
-            // What stands beside a certificate with the ending `.ocsp` is about it.
-            Ok(files) => files
-                .into_iter()
-                .filter(|file| file.extension().is_none_or(|ending| ending != "ocsp"))
-                .filter(|file| self.is_readable(file, statement))
-                .collect(),
+            Ok(files) => files.into_iter().filter(|file| self.is_readable(file, statement)).collect(),
             Err(reason) => {
                 self.error(place, reason);
                 Vec::new()
@@ -224,6 +230,31 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// The files that a `Cert` stands for: the one named, those of the directory named, or those that match.
+///
+/// # Errors
+/// Why they cannot be found.
+pub fn certificate_files(named: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut files = source::expand(&if named.is_dir() { named.join("*") } else { named.to_owned() })?;
+    // What stands beside a certificate with the ending `.ocsp` is about it.
+    files.retain(|file| file.extension().is_none_or(|ending| ending != "ocsp"));
+    Ok(files)
+}
+
+/// What is followed for the sake of listeners' certificates, one feed for each listener that has some.
+pub(super) fn certificate_feeds(listeners: &[Listener]) -> impl Iterator<Item = Feed> {
+    let of = |(listener, of): (usize, &Listener)| {
+        let tls = of.tls.as_ref()?;
+        let named = tls.watched.first().map(|watched| &watched.named);
+        let staple = tls.watched_staples.first();
+        let staple = staple.and_then(|place| tls.staples.iter().find(|(of, _)| of == place));
+        let path = named.or(staple.map(|(_, file)| file))?.clone();
+        let kind = FeedKind::Certificates { listener };
+        Some(Feed { path, kind, watched: true, bytes: Vec::new() })
+    };
+    listeners.iter().enumerate().filter_map(of)
 }
 
 /// An option says what the strings after it are.

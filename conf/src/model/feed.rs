@@ -36,4 +36,10 @@ pub enum FeedKind {
     Patterns,
     /// Users and their passwords, one a line.
     Users,
+    /// The certificates, keys and responses of a listener, all that is named in it. Its bytes are nowhere in a
+    /// configuration: there are keys among them.
+    Certificates {
+        /// The place of the listener.
+        listener: usize,
+    },
 }

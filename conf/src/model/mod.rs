@@ -35,5 +35,5 @@ pub use service::{Service, ServiceName};
 pub use session::{Session, SessionKind};
 pub use tls::{
     Ciphers, ClientCertificate, ListenerTls, OneRequest, PeerName, Renegotiation, ServerTls, TlsVersion,
-    Verify,
+    Verify, Watched,
 };

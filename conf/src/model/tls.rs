@@ -2,6 +2,7 @@
 
 use super::Key;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// TLS of a listener.
@@ -13,6 +14,10 @@ pub struct ListenerTls {
     pub keys: Vec<(usize, Key)>,
     /// `OCSP`: files with responses in DER that go out with certificates, by the place of each among those.
     pub staples: Vec<(usize, PathBuf)>,
+    /// `Cert -filewatch`: what is read anew when it changes.
+    pub watched: Vec<Watched>,
+    /// `OCSP -filewatch`: responses that are, by the place of each certificate.
+    pub watched_staples: Vec<usize>,
     /// `ClientCert`: whether clients are asked for a certificate.
     pub client: ClientCertificate,
     /// `ClientCert`: how many authorities may stand between a client's certificate and a known one.
@@ -39,6 +44,15 @@ pub struct ListenerTls {
     pub revoked: Option<PathBuf>,
     /// `NoHTTPS11`.
     pub one_request: OneRequest,
+}
+
+/// Certificates whose files are followed, and with them the files of their keys and responses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// A file, a directory or a pattern.
+    pub named: PathBuf,
+    /// The places of what that was when it was read.
+    pub places: Range<usize>,
 }
 
 /// TLS towards a backend.

@@ -69,6 +69,18 @@ impl Desk {
         self.crew.is_due()
     }
 
+    /// Makes certificates of a listener anew: those with cards, whether or not one is in use now, and those without.
+    pub(crate) fn renew<T>(&self, with: impl FnOnce() -> T, without: impl FnOnce() -> T) -> (T, T) {
+        self.hand.put_down();
+        let alone = without();
+        self.hand.take_up();
+        let made = with();
+        if !self.trust.is_full() {
+            self.hand.put_down();
+        }
+        (made, alone)
+    }
+
     /// Whether new connections begin with the card, as far as is known before they have said anything.
     pub(crate) fn is_trusted(&self) -> bool {
         self.trust.is_full()

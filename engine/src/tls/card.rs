@@ -5,7 +5,8 @@
 
 use super::ffi::{Trial, Trying};
 use super::session::Manner;
-use super::{about, ffi, server, words};
+use super::wallet::{KeyText, Pair, Wallet};
+use super::{about, ffi, words};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{HasPublic, Id, PKey, PKeyRef, Private, Public};
 use openssl::sign::{Signer, Verifier};
@@ -13,7 +14,6 @@ use ounce_conf::model::{Card, CardKind, CardMode, Config, Key, ListenerTls};
 use ounce_sys::process;
 use std::ffi::CString;
 use std::fmt::Display;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -91,30 +91,17 @@ impl Cards {
                 Ok(None) => Err(about_key(uri, "there is no private key under this URI")),
                 Err(error) => Err(about_key(uri, format!("it cannot be loaded: {}", words(&error)))),
             },
-            Key::File(file) => from_file(file),
+            Key::File(file) => Err(about(file, "it is no key of a card")),
         }
     }
 }
 
-/// Where one key comes from.
-pub(super) enum Source<'t> {
-    /// A PEM file.
-    File(&'t Path),
-    /// A card, or why it does not.
-    Held(Result<PKey<Private>, String>),
-    /// Nowhere.
-    LeftOut,
-}
-
 impl Keys<'_> {
-    /// The key of a certificate of a listener.
-    pub(super) fn of(self, tls: &ListenerTls, place: usize) -> Source<'_> {
-        match (tls.keys.iter().find(|(of, _)| *of == place).map(|(_, key)| key), self) {
-            (None, _) => Source::File(&tls.certificates[place]),
-            (Some(Key::File(path)), _) => Source::File(path),
-            (Some(_), Keys::LeftOut) => Source::LeftOut,
-            (Some(key), Keys::Held(cards)) => Source::Held(cards.held(key)),
-        }
+    /// The key of a pair of a listener, if it is on a card: or why the card does not give it.
+    pub(super) fn of(self, tls: &ListenerTls, pair: &Pair) -> Option<Result<PKey<Private>, String>> {
+        let Keys::Held(cards) = self else { return None };
+        let (_, key) = tls.keys.iter().find(|(of, _)| Some(*of) == pair.place)?;
+        (pair.key == KeyText::Elsewhere).then(|| cards.held(key))
     }
 }
 
@@ -217,29 +204,29 @@ impl Proof {
     /// # Errors
     /// What cannot be loaded.
     pub(super) fn all<'t>(
-        listeners: impl Iterator<Item = Option<&'t ListenerTls>>,
+        listeners: impl Iterator<Item = Option<(&'t ListenerTls, &'t Wallet)>>,
         all: &[Card],
         cards: &Cards,
     ) -> Result<Vec<Proof>, String> {
         let covering = covering(all);
         let provider = || all.iter().find(|card| matches!(card.kind, CardKind::Provider { .. }));
         let mut proofs = Vec::new();
-        for (listener, tls) in listeners.enumerate().filter_map(|(at, tls)| Some((at, tls?))) {
-            for (at, file) in tls.certificates.iter().enumerate() {
-                let held = tls.keys.iter().find(|(of, _)| *of == at).map(|(_, key)| key);
+        for (listener, (tls, wallet)) in listeners.enumerate().filter_map(|(at, of)| Some((at, of?))) {
+            for pair in &wallet.pairs {
+                let held = tls.keys.iter().find(|(of, _)| Some(*of) == pair.place).map(|(_, key)| key);
                 let (name, key, card) = match held {
                     Some(of @ Key::Engine { id, card }) => {
                         (format!("Key \"{id}\""), cards.held(of)?, all.get(*card))
                     }
                     Some(of @ Key::Store(uri)) => (format!("Key \"{uri}\""), cards.held(of)?, provider()),
                     _ if covering.is_none() => continue,
-                    Some(Key::File(file)) => (file.display().to_string(), from_file(file)?, covering),
-                    None => (file.display().to_string(), from_file(file)?, covering),
+                    Some(Key::File(file)) => (file.display().to_string(), in_file(pair)?, covering),
+                    None => (pair.file.display().to_string(), in_file(pair)?, covering),
                 };
                 let in_file = matches!(held, None | Some(Key::File(_)));
-                let public = server::certificate(file)?.public_key();
-                let public = public.map_err(|error| about(file, words(&error)))?;
-                let (file, card) = (file.as_path().into(), card.cloned());
+                let public = pair.chain()?[0].public_key();
+                let public = public.map_err(|error| about(&pair.file, words(&error)))?;
+                let (file, card) = (pair.file.as_path().into(), card.cloned());
                 proofs.push(Proof { listener, card, in_file, name, file, key, public });
             }
         }
@@ -262,9 +249,8 @@ impl Proof {
     }
 }
 
-fn from_file(file: &Path) -> Result<PKey<Private>, String> {
-    let pem = fs::read(file).map_err(|error| about(file, error))?;
-    PKey::private_key_from_pem(&pem).map_err(|error| about(file, words(&error)))
+fn in_file(pair: &Pair) -> Result<PKey<Private>, String> {
+    pair.key()?.ok_or_else(|| about(&pair.file, "its key is in no file"))
 }
 
 /// What a key hashes before it signs; newer kinds do it themselves.
@@ -308,7 +294,10 @@ pub fn prove(config: &Config, descend: impl FnOnce() -> Result<(), String>) -> R
     let cards = Cards::load(all).map_err(one)?;
     cards.take_over(all).map_err(one)?;
     let listeners = config.listeners.iter().map(|listener| listener.tls.as_ref());
-    let proofs = Proof::all(listeners, all, &cards).map_err(one)?;
+    let open = |tls: Option<_>| tls.map(|tls| Ok((tls, Wallet::read(tls)?))).transpose();
+    let opened = listeners.map(open).collect::<Result<Vec<_>, _>>().map_err(one)?;
+    let opened = opened.iter().map(|of| of.as_ref().map(|(tls, wallet)| (*tls, wallet)));
+    let proofs = Proof::all(opened, all, &cards).map_err(one)?;
     let wrong: Vec<String> = proofs.iter().filter_map(|proof| proof.show().err()).collect();
     if !wrong.is_empty() {
         return Err(wrong);

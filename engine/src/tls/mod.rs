@@ -3,6 +3,13 @@
 //! [`Certificates`] is what a listener has and [`Dialer`] what a backend has, built by each worker for itself after the
 //! fork; [`Session`] is one connection's state. The core sees plaintext only.
 //!
+//! Certificates change while a listener serves:
+//!
+//! ```text
+//!  files ─► renew: what is right takes the place of what was ─► [`Wallet`], sealed ─► workers: [`Certificates`] anew
+//!  (read by a child that may)                               └─► [`Paper`]s ─────────► the warden, who tells of them
+//! ```
+//!
 //! Ticket keys and sessions come from the shared segment and are the same for all workers of all generations, so that a
 //! client resumes its session with whichever worker it meets ([`Resume`]).
 
@@ -12,22 +19,27 @@ mod ffi;
 mod gate;
 mod greeting;
 mod names;
-mod papers;
+mod packing;
+pub mod papers;
+mod renew;
 mod resume;
 mod server;
 mod session;
 mod staple;
 mod stream;
+mod wallet;
 
 pub use card::{has_cards, prove};
 pub(crate) use client::Dialer;
 pub use greeting::{Greeter, Greeting, Progress};
-pub use papers::{Paper, papers};
+pub use papers::Paper;
+pub use renew::{Renewal, Sights, renew, sights};
 pub use resume::Resume;
 pub use server::Certificates;
 use session::Manner;
 pub(crate) use session::{Errand, Learnt};
 pub use session::{Pulled, Session};
+pub use wallet::Wallet;
 
 use card::{Cards, Keys, Proof, covers_files};
 use openssl::error::ErrorStack;
@@ -36,7 +48,10 @@ use openssl::x509::store::X509Lookup;
 use openssl::x509::verify::X509VerifyFlags;
 use ounce_conf::model::{BackendKind, Card, Ciphers, Config, Key, ListenerTls, ServerTls, TlsVersion};
 use ounce_core::{Plan, route};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Display;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// What a worker needs for TLS, both ways.
@@ -82,26 +97,36 @@ impl Hand {
 }
 
 impl Tls {
-    /// Reads every certificate and key that the plan names, and loads the cards that have some. Without `resume` clients
-    /// resume no session.
+    /// Builds what the plan's TLS needs, and loads the cards that have keys of it. Listeners are built of their wallets,
+    /// those without one of their files. Without `resume` clients resume no session.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
-    pub fn build(plan: &Plan, all: &[Card], resume: Option<&Resume>) -> Result<Tls, String> {
+    pub fn build(
+        plan: &Plan,
+        all: &[Card],
+        resume: Option<&Resume>,
+        mut wallets: BTreeMap<usize, Wallet>,
+    ) -> Result<Tls, String> {
         let cards = Cards::load(all)?;
         let listeners = || plan.listeners.iter().map(|of| of.tls.as_ref());
+        for (at, tls) in listeners().enumerate() {
+            if let (Some(tls), Entry::Vacant(place)) = (tls, wallets.entry(at)) {
+                place.insert(Wallet::read(tls)?);
+            }
+        }
+        let opened = || listeners().enumerate().map(|(at, tls)| Some((tls?, wallets.get(&at)?)));
         // Made before any engine takes part in them.
-        let twin = |tls: &ListenerTls| {
-            let alone = covers_files(all) && tls.keys.iter().all(|(_, key)| matches!(key, Key::File(_)));
-            alone.then(|| Certificates::with_keys(tls, resume, Keys::Held(&cards))).transpose()
+        let build = |(tls, wallet)| Certificates::of(tls, wallet, resume, Keys::Held(&cards));
+        let alone = |of: &(&ListenerTls, &Wallet)| {
+            covers_files(all) && of.0.keys.iter().all(|(_, key)| matches!(key, Key::File(_)))
         };
-        let software = listeners().map(|tls| tls.map(twin).transpose().map(Option::flatten));
+        let software = opened().map(|of| of.filter(alone).map(build).transpose());
         let software: Vec<Option<Certificates>> = software.collect::<Result<_, _>>()?;
         let dialers = of_backends(plan, |tls, name| Dialer::build(tls, name).map(Some))?;
         cards.take_over(all)?;
-        let proofs = Proof::all(listeners(), all, &cards)?;
-        let listener = |tls: &ListenerTls| Certificates::with_keys(tls, resume, Keys::Held(&cards));
-        let certificates = listeners().map(|tls| tls.map(listener).transpose());
+        let proofs = Proof::all(opened(), all, &cards)?;
+        let certificates = opened().map(|of| of.map(build).transpose());
         let mut certificates: Vec<Option<Certificates>> = certificates.collect::<Result<_, _>>()?;
         for (certificates, alone) in certificates.iter_mut().zip(&software) {
             if let (Some(certificates), Some(_)) = (certificates, alone) {
@@ -169,20 +194,47 @@ fn of_backends<T: Clone>(
     Ok(made)
 }
 
-/// Builds all that a configuration needs for TLS, as its workers will, for what is wrong with it; but no card is loaded
+/// What is known of a configuration's certificates once they were read.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// The contents of files that are watched, packed for workers, by the places of listeners.
+    pub wallets: Vec<(usize, OwnedFd)>,
+    /// All certificates of listeners.
+    pub papers: Vec<Paper>,
+}
+
+/// Reads all files that a configuration names for TLS and builds of them what workers will; but no card is loaded
 /// (see [`prove`]).
-#[must_use]
-pub fn faults(config: &Config) -> Vec<String> {
-    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let listener = |tls: &ListenerTls| Certificates::build(tls, None).err();
-    let mut faults: Vec<String> = listeners.filter_map(listener).collect();
+///
+/// # Errors
+/// What is wrong.
+pub fn open(config: &Config) -> Result<Opened, Vec<String>> {
+    let (mut opened, mut faults) = (Opened::default(), Vec::new());
+    for (listener, of) in config.listeners.iter().enumerate() {
+        if let Some(tls) = &of.tls
+            && let Err(error) = open_listener(listener, tls, &mut opened)
+        {
+            faults.push(error);
+        }
+    }
     let services = config.listeners.iter().flat_map(|listener| &listener.services).chain(&config.services);
     for backend in services.flat_map(|service| service.backends.iter().chain(&service.emergency)) {
         let BackendKind::Server(server) = &backend.kind else { continue };
         let dialer = server.tls.as_ref().map(|tls| Dialer::build(tls, server.server_name.as_deref()));
         faults.extend(dialer.and_then(Result::err));
     }
-    faults
+    if faults.is_empty() { Ok(opened) } else { Err(faults) }
+}
+
+fn open_listener(listener: usize, tls: &ListenerTls, opened: &mut Opened) -> Result<(), String> {
+    let wallet = Wallet::read(tls)?;
+    Certificates::of(tls, &wallet, None, Keys::LeftOut)?;
+    opened.papers.extend(papers::papers(listener, &wallet));
+    if !(tls.watched.is_empty() && tls.watched_staples.is_empty()) {
+        let sealed = wallet.seal().map_err(|error| format!("cannot keep certificates: {error}"))?;
+        opened.wallets.push((listener, sealed));
+    }
+    Ok(())
 }
 
 fn about(file: &Path, what: impl Display) -> String {

@@ -1,17 +1,21 @@
-//! What a listener needs for handshakes: contexts, built from the configuration once per worker.
+//! What a listener needs for handshakes: contexts, built of the contents of its files.
 
-use super::card::{Keys, Source};
+use super::card::Keys;
 use super::resume::Resume;
 use super::session::{Asking, Manner};
 use super::staple::{self, Staple};
-use super::{about, names, reason, set_ciphers, set_groups, set_oldest, set_revoked};
+use super::wallet::{Pair, Wallet};
+use super::{about, ffi, names, reason, set_ciphers, set_groups, set_oldest};
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
-    AlpnError, NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode,
-    SslOptions, SslVerifyMode, select_next_proto,
+    AlpnError, NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions,
+    SslVerifyMode, select_next_proto,
 };
+use openssl::stack::Stack;
+use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name};
 use ounce_conf::model::{ClientCertificate, ListenerTls, Renegotiation};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What clients of TLS 1.2 may choose from unless `Ciphers` says it: all that the library takes for safe, but for keys
@@ -26,53 +30,63 @@ pub struct Certificates {
     default: SslContext,
     /// How handshakes get what a card has to do.
     asking: Asking,
+    /// The contexts of other names, the first of the file first.
+    others: Arc<Vec<Named>>,
+    /// Keys that are in no file, by the places of their certificates.
+    held: Vec<(usize, PKey<Private>)>,
+    /// The names of each pair, by its print: they are not read twice.
+    names: Vec<(Print, Vec<String>)>,
+    resume: Option<Resume>,
 }
 
 /// A context and the names that it answers to.
+#[derive(Clone)]
 struct Named {
     names: Vec<String>,
+    /// Of the pairs that it was built of.
+    prints: Vec<Print>,
     context: SslContext,
 }
 
+/// See [`Pair::print`].
+type Print = [u8; 32];
+
 impl Certificates {
-    /// Reads the certificates and builds what handshakes need; without `resume` none of them resumes a session. Keys on
-    /// cards are left out, and with them the handshakes that need them.
+    /// Reads the files of a listener and builds what handshakes need; without `resume` none of them resumes a session.
+    /// Keys on cards are left out, and with them the handshakes that need them.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
     pub fn build(tls: &ListenerTls, resume: Option<&Resume>) -> Result<Certificates, String> {
-        Certificates::with_keys(tls, resume, Keys::LeftOut)
+        Certificates::of(tls, &Wallet::read(tls)?, resume, Keys::LeftOut)
     }
 
-    /// Reads the certificates and builds what handshakes need.
+    /// Builds what handshakes need.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
-    pub(super) fn with_keys(
+    pub(super) fn of(
         tls: &ListenerTls,
+        wallet: &Wallet,
         resume: Option<&Resume>,
         keys: Keys<'_>,
     ) -> Result<Certificates, String> {
-        let mut groups: Vec<(Vec<String>, Vec<usize>)> = Vec::new();
-        for (place, file) in tls.certificates.iter().enumerate() {
-            let names = names::of(&*certificate(file)?);
-            // RSA and ECDSA for one name stand in one context, and the client's ciphers decide.
-            match groups.iter_mut().find(|(known, _)| *known == names) {
-                Some((_, places)) => places.push(place),
-                None => groups.push((names, vec![place])),
+        let mut held = Vec::new();
+        for pair in &wallet.pairs {
+            if let (Some(place), Some(key)) = (pair.place, keys.of(tls, pair)) {
+                held.push((place, key?));
             }
         }
-        let mut others = Vec::new();
-        let mut groups = groups.into_iter();
-        let (first_names, first) = groups.next().ok_or("no certificate")?;
-        for (names, places) in groups {
-            others.push(Named { names, context: context(tls, &places, resume, keys)?.build() });
-        }
-        let mut default = context(tls, &first, resume, keys)?;
-        if !others.is_empty() || tls.strict_names {
-            choose_by_name(&mut default, first_names, others, tls.strict_names);
-        }
-        Ok(Certificates { default: default.build(), asking: Asking::default() })
+        let nothing = Certificates {
+            // It is replaced at once; whoever keeps it serves nobody.
+            default: SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?.build(),
+            asking: Asking::default(),
+            others: Arc::default(),
+            held,
+            names: Vec::new(),
+            resume: resume.cloned(),
+        };
+        nothing.renewed(tls, wallet)
     }
 
     /// Sets how handshakes get what a card has to do: the slowest way that any of its keys needs.
@@ -90,7 +104,106 @@ impl Certificates {
         self.asking
     }
 
-    pub(super) fn context(&self) -> &SslContext {
+    /// The same for other contents of the files. What is built already is built no second time, and keys that are in no
+    /// file stay as they are.
+    ///
+    /// # Errors
+    /// What is wrong, with the file it is about.
+    pub(crate) fn renewed(&self, tls: &ListenerTls, wallet: &Wallet) -> Result<Certificates, String> {
+        let mut names: Vec<(Print, Vec<String>)> = Vec::with_capacity(wallet.pairs.len());
+        let mut groups: Vec<(Vec<String>, Vec<usize>)> = Vec::new();
+        for (at, pair) in wallet.pairs.iter().enumerate() {
+            let print = pair.print();
+            let known = self.names.iter().find(|(of, _)| *of == print).map(|(_, names)| names.clone());
+            let of_pair = match known {
+                Some(names) => names,
+                None => pair.chain()?.first().map(|certificate| names::of(certificate)).unwrap_or_default(),
+            };
+            // RSA and ECDSA for one name stand in one context, and the client's ciphers decide.
+            match groups.iter_mut().find(|(known, _)| *known == of_pair) {
+                Some((_, places)) => places.push(at),
+                None => groups.push((of_pair.clone(), vec![at])),
+            }
+            names.push((print, of_pair));
+        }
+        let build = |places: &[usize]| {
+            let pairs = places.iter().map(|at| &wallet.pairs[*at]);
+            self.context(tls, &pairs.collect::<Vec<_>>(), wallet)
+        };
+        let mut groups = groups.into_iter();
+        let (first_names, first) = groups.next().ok_or("no certificate")?;
+        let mut others = Vec::new();
+        for (of, places) in groups {
+            let prints: Vec<Print> = places.iter().map(|at| names[*at].0).collect();
+            let context = match self.others.iter().find(|known| known.prints == prints) {
+                Some(known) => known.context.clone(),
+                None => build(&places)?.build(),
+            };
+            others.push(Named { names: of, prints, context });
+        }
+        let others = Arc::new(others);
+        let mut default = build(&first)?;
+        if !others.is_empty() || tls.strict_names {
+            choose_by_name(&mut default, first_names, Arc::clone(&others), tls.strict_names);
+        }
+        let (held, resume) = (self.held.clone(), self.resume.clone());
+        Ok(Certificates { default: default.build(), asking: self.asking, others, held, names, resume })
+    }
+
+    fn context(
+        &self,
+        tls: &ListenerTls,
+        pairs: &[&Pair],
+        wallet: &Wallet,
+    ) -> Result<SslContextBuilder, String> {
+        let mut context = SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?;
+        let mut staples = Vec::new();
+        for pair in pairs {
+            let (file, chain) = (&pair.file, pair.chain()?);
+            if let Some((response, bytes)) = &pair.response {
+                staples.push(Staple::of(response, bytes, &chain)?);
+            }
+            ffi::use_chain(&mut context, &chain).map_err(|error| about(file, reason(&error)))?;
+            let held = self.held.iter().find(|(place, _)| Some(*place) == pair.place);
+            let Some(key) = pair.key()?.or_else(|| held.map(|(_, key)| key.clone())) else { continue };
+            context.set_private_key(&key).map_err(|error| about(file, reason(&error)))?;
+            context.check_private_key().map_err(|error| about(file, reason(&error)))?;
+        }
+        if !staples.is_empty() {
+            staple::serve(&mut context, staples)?;
+        }
+        set_oldest(&mut context, tls.oldest)?;
+        if tls.ciphers.list.is_none() {
+            context.set_cipher_list(FORWARD_SECRET).map_err(|error| reason(&error))?;
+        }
+        set_ciphers(&mut context, &tls.ciphers)?;
+        set_groups(&mut context, tls.groups.as_deref())?;
+        context.set_options(options(tls));
+        verification(tls, wallet, &mut context)?;
+        // A session is good in all contexts of a listener, whichever name it was made for, and in no listener that asks
+        // clients for another proof of who they are: resuming a session proves nothing anew.
+        let proof = proof(tls, wallet);
+        context.set_session_id_context(&proof).map_err(|error| reason(&error))?;
+        if let Some(resume) = &self.resume {
+            resume.serve(&mut context)?;
+        }
+        context.set_num_tickets(usize::from(self.resume.is_some())).map_err(|error| reason(&error))?;
+        context.set_alpn_select_callback(|_, offered| {
+            // A client that offers nothing we speak is told so (RFC 7301 3.2).
+            select_next_proto(b"\x08http/1.1\x08http/1.0", offered).ok_or(AlpnError::ALERT_FATAL)
+        });
+        // The chain is what the file holds. Without the mode the library would look for authorities in each handshake
+        // anew, and verify our own certificate on the way.
+        context.set_mode(
+            SslMode::ENABLE_PARTIAL_WRITE
+                | SslMode::ACCEPT_MOVING_WRITE_BUFFER
+                | SslMode::RELEASE_BUFFERS
+                | SslMode::NO_AUTO_CHAIN,
+        );
+        Ok(context)
+    }
+
+    pub(super) fn handshakes(&self) -> &SslContext {
         &self.default
     }
 }
@@ -99,90 +212,6 @@ impl std::fmt::Debug for Certificates {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Certificates").finish_non_exhaustive()
     }
-}
-
-/// The first certificate of a file.
-pub(super) fn certificate(file: &Path) -> Result<X509, String> {
-    let pem = std::fs::read(file).map_err(|error| about(file, error))?;
-    X509::from_pem(&pem).map_err(|error| about(file, reason(&error)))
-}
-
-/// All certificates of a file.
-pub(super) fn chain(file: &Path) -> Result<Vec<X509>, String> {
-    let pem = std::fs::read(file).map_err(|error| about(file, error))?;
-    X509::stack_from_pem(&pem).map_err(|error| about(file, reason(&error)))
-}
-
-/// Where there is an OCSP response for a certificate, if anywhere: in the file that is named for it, or in the one beside
-/// it with `.ocsp` behind its name.
-pub(super) fn response_file(tls: &ListenerTls, place: usize) -> Option<PathBuf> {
-    if let Some((_, named)) = tls.staples.iter().find(|(of, _)| *of == place) {
-        return Some(named.clone());
-    }
-    let mut beside = tls.certificates.get(place)?.clone().into_os_string();
-    beside.push(".ocsp");
-    Some(PathBuf::from(beside)).filter(|beside| beside.is_file())
-}
-
-fn context(
-    tls: &ListenerTls,
-    places: &[usize],
-    resume: Option<&Resume>,
-    keys: Keys<'_>,
-) -> Result<SslContextBuilder, String> {
-    let mut context = SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?;
-    let mut staples = Vec::new();
-    for &place in places {
-        let file = &tls.certificates[place];
-        if let Some(response) = response_file(tls, place) {
-            staples.push(Staple::read(&response, &chain(file)?)?);
-        }
-        context.set_certificate_chain_file(file).map_err(|error| about(file, reason(&error)))?;
-        match keys.of(tls, place) {
-            Source::File(key) => {
-                let set = context.set_private_key_file(key, SslFiletype::PEM);
-                set.map_err(|error| about(key, reason(&error)))?;
-            }
-            Source::Held(key) => {
-                let key = key?;
-                context.set_private_key(&key).map_err(|error| about(file, reason(&error)))?;
-            }
-            Source::LeftOut => continue,
-        }
-        context.check_private_key().map_err(|error| about(file, reason(&error)))?;
-    }
-    if !staples.is_empty() {
-        staple::serve(&mut context, staples)?;
-    }
-    set_oldest(&mut context, tls.oldest)?;
-    if tls.ciphers.list.is_none() {
-        context.set_cipher_list(FORWARD_SECRET).map_err(|error| reason(&error))?;
-    }
-    set_ciphers(&mut context, &tls.ciphers)?;
-    set_groups(&mut context, tls.groups.as_deref())?;
-    context.set_options(options(tls));
-    verification(tls, &mut context)?;
-    // A session is good in all contexts of a listener, whichever name it was made for, and in no listener that asks
-    // clients for another proof of who they are: resuming a session proves nothing anew.
-    let proof = proof(tls)?;
-    context.set_session_id_context(&proof).map_err(|error| reason(&error))?;
-    if let Some(resume) = resume {
-        resume.serve(&mut context)?;
-    }
-    context.set_num_tickets(usize::from(resume.is_some())).map_err(|error| reason(&error))?;
-    context.set_alpn_select_callback(|_, offered| {
-        // A client that offers nothing we speak is told so (RFC 7301 3.2).
-        select_next_proto(b"\x08http/1.1\x08http/1.0", offered).ok_or(AlpnError::ALERT_FATAL)
-    });
-    // The chain is what the file holds. Without the mode the library would look for authorities in each handshake anew,
-    // and verify our own certificate on the way.
-    context.set_mode(
-        SslMode::ENABLE_PARTIAL_WRITE
-            | SslMode::ACCEPT_MOVING_WRITE_BUFFER
-            | SslMode::RELEASE_BUFFERS
-            | SslMode::NO_AUTO_CHAIN,
-    );
-    Ok(context)
 }
 
 fn options(tls: &ListenerTls) -> SslOptions {
@@ -202,19 +231,18 @@ fn options(tls: &ListenerTls) -> SslOptions {
 }
 
 /// What stands for all that clients have to prove: the mode, and what is in the lists.
-fn proof(tls: &ListenerTls) -> Result<[u8; 32], String> {
+fn proof(tls: &ListenerTls, wallet: &Wallet) -> [u8; 32] {
     let mut asked = vec![tls.client as u8, tls.depth];
     if tls.client != ClientCertificate::No {
-        for file in tls.authorities.iter().chain(&tls.revoked) {
-            let bytes = std::fs::read(file).map_err(|error| about(file, error))?;
-            asked.extend_from_slice(&openssl::sha::sha256(&bytes));
+        for list in wallet.authorities.iter().chain(&wallet.revoked) {
+            asked.extend_from_slice(&openssl::sha::sha256(list));
         }
     }
-    Ok(openssl::sha::sha256(&asked))
+    openssl::sha::sha256(&asked)
 }
 
 /// `ClientCert` and the lists that go with it.
-fn verification(tls: &ListenerTls, context: &mut SslContextBuilder) -> Result<(), String> {
+fn verification(tls: &ListenerTls, wallet: &Wallet, context: &mut SslContextBuilder) -> Result<(), String> {
     match tls.client {
         ClientCertificate::No => context.set_verify(SslVerifyMode::NONE),
         ClientCertificate::Ask => context.set_verify(SslVerifyMode::PEER),
@@ -226,23 +254,51 @@ fn verification(tls: &ListenerTls, context: &mut SslContextBuilder) -> Result<()
         }
     }
     context.set_verify_depth(u32::from(tls.depth));
-    if let Some(file) = &tls.authority_names {
-        let names = X509Name::load_client_ca_file(file).map_err(|error| about(file, reason(&error)))?;
-        context.set_client_ca_list(names);
+    if let (Some(file), Some(list)) = (&tls.authority_names, &wallet.authority_names) {
+        context.set_client_ca_list(authority_names(file, list)?);
     }
-    if let Some(file) = &tls.authorities {
-        context.set_ca_file(file).map_err(|error| about(file, reason(&error)))?;
+    if let (Some(file), Some(list)) = (&tls.authorities, &wallet.authorities) {
+        let found = ffi::fill_store(context.cert_store_mut(), list);
+        let found = found.map_err(|error| about(file, reason(&error)))?;
+        if found.certificates == 0 {
+            return Err(about(file, "there is no certificate in it"));
+        }
     }
-    if let Some(file) = &tls.revoked {
-        set_revoked(context, file)?;
+    if let (Some(file), Some(list)) = (&tls.revoked, &wallet.revoked) {
+        let store = context.cert_store_mut();
+        let found = ffi::fill_store(store, list).map_err(|error| about(file, reason(&error)))?;
+        if found.lists == 0 {
+            return Err(about(file, "there is no list of revoked certificates in it"));
+        }
+        let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
+        store.set_flags(flags).map_err(|error| reason(&error))?;
     }
     Ok(())
 }
 
+/// Whose certificates these are, each once.
+fn authority_names(file: &Path, list: &[u8]) -> Result<Stack<X509Name>, String> {
+    let failed = |error: &openssl::error::ErrorStack| about(file, reason(error));
+    let certificates = X509::stack_from_pem(list).map_err(|error| failed(&error))?;
+    if certificates.is_empty() {
+        return Err(about(file, "there is no certificate in it"));
+    }
+    let mut known = Vec::new();
+    let mut names = Stack::new().map_err(|error| failed(&error))?;
+    for certificate in certificates {
+        let name = certificate.subject_name().to_der().map_err(|error| failed(&error))?;
+        if !known.contains(&name) {
+            let push = X509Name::from_der(&name).and_then(|name| names.push(name));
+            push.map_err(|error| failed(&error))?;
+            known.push(name);
+        }
+    }
+    Ok(names)
+}
+
 /// The first context stays the default; another takes over when the client asks for one of its names. `strict`: a client
 /// that asks for a name that none has is refused (RFC 6066 3).
-fn choose_by_name(context: &mut SslContextBuilder, own: Vec<String>, others: Vec<Named>, strict: bool) {
-    let others = Arc::new(others);
+fn choose_by_name(context: &mut SslContextBuilder, own: Vec<String>, others: Arc<Vec<Named>>, strict: bool) {
     context.set_servername_callback(move |ssl, alert| {
         let Some(asked) = ssl.servername(NameType::HOST_NAME) else { return Ok(()) };
         let best = |names: &[String]| names.iter().filter_map(|name| names::fit(name, asked)).max();

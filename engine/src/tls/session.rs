@@ -88,7 +88,7 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// The server's side of a connection that has just been accepted; `None` if OpenSSL has no memory for it.
     pub fn accept(certificates: &Certificates, pool: &Pool) -> Option<Session> {
-        let mut ssl = Ssl::new(certificates.context()).ok()?;
+        let mut ssl = Ssl::new(certificates.handshakes()).ok()?;
         ssl.set_accept_state();
         let mut session = Session::new(ssl, certificates.asking(), pool)?;
         session.grown = Some(0);

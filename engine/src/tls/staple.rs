@@ -1,10 +1,16 @@
 //! OCSP responses that go out with certificates (RFC 6066 8): from files, which somebody else keeps fresh.
 
 use super::{about, reason};
+use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
-use openssl::ocsp::{OcspBasicResponse, OcspCertId, OcspCertStatus, OcspResponse, OcspResponseStatus};
+use openssl::ocsp::{
+    OcspBasicResponse, OcspCertId, OcspCertStatus, OcspFlag, OcspResponse, OcspResponseStatus,
+};
 use openssl::ssl::SslContextBuilder;
+use openssl::stack::Stack;
 use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509VerifyFlags;
 use std::path::Path;
 
 /// Clocks of responders and clients may be so far apart.
@@ -30,13 +36,12 @@ pub(super) enum Note {
 }
 
 impl Staple {
-    /// Reads the response in `file` about the first certificate of a chain.
+    /// The response that is in `file`, about the first certificate of a chain.
     ///
     /// # Errors
     /// Why it cannot be used, with the file.
-    pub(super) fn read(file: &Path, chain: &[X509]) -> Result<Staple, String> {
-        let bytes = std::fs::read(file).map_err(|error| about(file, error))?;
-        let response = OcspResponse::from_der(&bytes).map_err(|_| about(file, "no OCSP response in DER"))?;
+    pub(super) fn of(file: &Path, bytes: &[u8], chain: &[X509]) -> Result<Staple, String> {
+        let response = OcspResponse::from_der(bytes).map_err(|_| about(file, "no OCSP response in DER"))?;
         if response.status() != OcspResponseStatus::SUCCESSFUL {
             return Err(about(file, "the responder had no answer"));
         }
@@ -50,7 +55,26 @@ impl Staple {
             return Err(about(file, "it is not about this certificate, or the chain lacks its issuer"));
         }
         let digest = certificate.digest(MessageDigest::sha256()).map_err(|error| reason(&error))?.to_vec();
-        Ok(Staple { digest, bytes, response, id })
+        let staple = Staple { digest, bytes: bytes.to_vec(), response, id };
+        staple.verify(issuer).map_err(|error| {
+            about(file, format!("the issuer of the certificate has not signed it: {}", reason(&error)))
+        })?;
+        Ok(staple)
+    }
+
+    /// Whether it was signed by the issuer, or by whom the issuer has let answer (RFC 6960 4.2.2.2).
+    fn verify(&self, issuer: &X509) -> Result<(), ErrorStack> {
+        let mut store = X509StoreBuilder::new()?;
+        store.add_cert(issuer.clone())?;
+        let mut flags = X509VerifyFlags::PARTIAL_CHAIN;
+        if self.note() == Some(Note::NotNow) {
+            // What is past was signed by somebody whose time may be past as well.
+            flags |= X509VerifyFlags::NO_CHECK_TIME;
+        }
+        store.set_flags(flags)?;
+        let mut known = Stack::new()?;
+        known.push(issuer.clone())?;
+        self.response.verify(&known, &store.build(), OcspFlag::empty())
     }
 
     /// What its owner may want to know.

@@ -31,6 +31,7 @@ mod pipe;
 pub mod privilege;
 pub mod probe;
 pub mod process;
+pub mod regular;
 pub mod ring;
 pub mod signal;
 pub mod sim;

@@ -8,13 +8,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 /// Most bytes of a parcel.
-pub const BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Packs bytes. The descriptor closes on exec.
 ///
 /// # Errors
-/// What memfd_create(2), write(2) or fcntl(2) reports.
+/// What memfd_create(2), write(2) or fcntl(2) reports; that there are more than [`BYTES_MAX`].
 pub fn seal(bytes: &[u8]) -> io::Result<OwnedFd> {
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(io::Error::other(format!("more than {} MiB", BYTES_MAX >> 20)));
+    }
     let mut file =
         File::from(memfd_create(c"ounce-parcel", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
     file.write_all(bytes)?;

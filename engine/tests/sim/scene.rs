@@ -13,6 +13,7 @@ use ounce_mem::{BackendId, Counter, Limits, Owner, Pool, Segment};
 use ounce_sys::sim::{Faults, Random, SimNet};
 use ounce_sys::socket::Address;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Turns after which a run that has not ended is stuck.
@@ -321,7 +322,7 @@ impl Stage {
             segment: &segment,
             owner,
             sockets: vec![ListeningSocket { listener: 0, fd: listening.0 }],
-            tls: Tls::build(&plan, &[], None).expect("what TLS needs"),
+            tls: Tls::build(&plan, &[], None, BTreeMap::new()).expect("what TLS needs"),
             helpers: crew::Manner::Inline,
             seed: self.seed,
             id: 1,

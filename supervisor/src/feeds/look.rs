@@ -1,16 +1,19 @@
 //! A look at watched files: a child that sees which have changed and reads them.
 
 use super::notify::Notify;
+use super::{File, Watched};
 use crate::child::{Outfit, fork};
 use crate::log::foreign;
 use crate::source::Generation;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use ounce_engine::tls::{self, Sights, Wallet, papers};
 use ounce_sys::process::{self, End};
-use ounce_sys::{fdpass, pairs, parcel};
+use ounce_sys::{fdpass, pairs, parcel, regular};
 use std::fs::{self, Metadata};
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// How long the child may take.
@@ -18,37 +21,41 @@ const LOOK_MS: u64 = 30_000;
 /// Messages that are heard before others have their turn.
 const MESSAGES_MAX: usize = 32;
 /// Bytes of a message at most.
-const MESSAGE_BYTES_MAX: usize = 2048;
-/// Faults of one file that are told.
-const FAULTS_MAX: usize = 10;
+const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a list of networks or patterns at most.
+const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Lines about one feed that are told.
+const LINES_MAX: usize = 20;
+/// Leads the name of what has changed, in a message; other lines are for the log.
+const CHANGED: char = '+';
 
 /// What tells one state of a file from another: device, inode, size, and the times of its last changes in nanoseconds.
-/// All zeroes if it is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// All zeroes if it is not there. Of several files, what is made of all their stamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stamp([u64; 5]);
 
 /// Bytes of a stamp in a message.
 const STAMP_BYTES: usize = 40;
 
-/// What a look has found out about a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// What is in it is what was in it.
-    Same,
-    /// It is good, and other than before.
-    Fresh,
-    /// It cannot be used, for these reasons.
-    Faulty(Vec<String>),
+/// What a look has found out about a feed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Seen {
+    /// The names of what has changed and is to be used.
+    pub(crate) changed: Vec<String>,
+    /// What is to be told of it, and of what cannot be used.
+    pub(crate) notes: Vec<String>,
 }
 
-/// A file as it is known before a look.
+/// What a look brings home of a feed.
 #[derive(Debug)]
-pub(super) struct Known<'a> {
+pub(super) struct News {
     pub(super) feed: u32,
-    pub(super) path: &'a Path,
-    pub(super) stamp: Option<Stamp>,
-    /// Its contents, if they are others than the configuration was read with.
-    pub(super) parcel: Option<RawFd>,
+    pub(super) stamp: Stamp,
+    pub(super) seen: Seen,
+    /// New contents.
+    pub(super) parcel: Option<OwnedFd>,
+    /// What may be told of them.
+    pub(super) papers: Option<OwnedFd>,
 }
 
 /// A look under way.
@@ -67,7 +74,7 @@ impl Look {
     /// What socketpair(2) or fork(2) reports.
     pub(super) fn begin(
         generation: &Generation,
-        files: &[Known<'_>],
+        files: &[File],
         notify: Option<&Notify>,
         detached: bool,
         now: u64,
@@ -77,7 +84,7 @@ impl Look {
         fcntl(&theirs, FcntlArg::F_SETFL(OFlag::empty()))?;
         let mut keep = vec![theirs.as_raw_fd()];
         keep.extend(notify.map(|notify| notify.as_fd().as_raw_fd()));
-        keep.extend(files.iter().filter_map(|file| file.parcel));
+        keep.extend(files.iter().filter_map(|file| file.parcel.as_ref().map(AsRawFd::as_raw_fd)));
         let outfit = Outfit { name: "ounce-look", cpu: None, keep, orders: None, detached };
         let pid = fork(&outfit, || look(generation, files, notify, &theirs))?;
         Ok(Look { pid, line: Some(ours), until: now + LOOK_MS, late: false })
@@ -105,7 +112,7 @@ impl Look {
     }
 
     /// What was seen so far and not heard yet.
-    pub(super) fn hear(&mut self) -> Vec<(u32, Stamp, Seen, Option<OwnedFd>)> {
+    pub(super) fn hear(&mut self) -> Vec<News> {
         let mut heard = Vec::new();
         let Some(line) = &self.line else { return heard };
         let mut message = [0; MESSAGE_BYTES_MAX];
@@ -134,104 +141,143 @@ impl Look {
     }
 }
 
-fn understand(message: &[u8], mut fds: Vec<OwnedFd>) -> Option<(u32, Stamp, Seen, Option<OwnedFd>)> {
+fn understand(message: &[u8], fds: Vec<OwnedFd>) -> Option<News> {
     let (kind, rest) = message.split_first()?;
     let (feed, rest) = rest.split_first_chunk::<4>()?;
     let (stamp, text) = rest.split_first_chunk::<STAMP_BYTES>()?;
-    let seen = match kind {
-        b'=' => Seen::Same,
-        b'+' if fds.len() == 1 => Seen::Fresh,
-        b'!' => Seen::Faulty(text.split(|byte| *byte == b'\n').map(foreign).collect()),
+    let mut fds = fds.into_iter();
+    let (parcel, papers) = (fds.next(), fds.next());
+    match kind {
+        b'=' if parcel.is_none() => {}
+        b'+' if parcel.is_some() => {}
         _ => return None,
-    };
-    Some((u32::from_le_bytes(*feed), Stamp::of_bytes(stamp), seen, fds.pop()))
+    }
+    let mut seen = Seen::default();
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match line.strip_prefix(&[CHANGED as u8]) {
+            Some(name) => seen.changed.push(foreign(name)),
+            None => seen.notes.push(foreign(line)),
+        }
+    }
+    Some(News { feed: u32::from_le_bytes(*feed), stamp: Stamp::of_bytes(stamp), seen, parcel, papers })
 }
 
 /// The life of the child.
 fn look(
     generation: &Generation,
-    files: &[Known<'_>],
+    files: &[File],
     notify: Option<&Notify>,
     tell: &OwnedFd,
 ) -> Result<(), String> {
     for file in files {
+        let sights = file.watched.sights(generation);
         // Before it is looked at: what changes from here on is told.
         if let Some(notify) = notify {
-            notify.watch(file.path);
+            notify.watch_all(&sights);
         }
-        let status = fs::metadata(file.path);
-        let stamp = Stamp::of(status.as_ref().ok());
+        let stamp = Stamp::of_all(&sights);
         if file.stamp == Some(stamp) {
             continue;
         }
-        let (seen, bytes) = match read(file.path, status) {
-            Ok(bytes) => judge(generation, file, bytes),
-            Err(error) => {
-                (Seen::Faulty(vec![format!("cannot read {}: {error}", file.path.display())]), Vec::new())
-            }
+        let found = match &file.watched {
+            Watched::File(path) => judge(generation, file, path),
+            Watched::Listener(listener) => renew(generation, file, *listener),
         };
-        say(tell, file.feed, stamp, &seen, &bytes).map_err(|error| error.to_string())?;
+        let found = found.unwrap_or_else(|error| Found::faulty(vec![error], &file.name()));
+        say(tell, file.feed, stamp, &found).map_err(|error| error.to_string())?;
     }
     Ok(())
 }
 
-fn read(path: &Path, status: io::Result<Metadata>) -> io::Result<Vec<u8>> {
-    if !status?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    // One that has become a pipe meanwhile must not hold this up.
-    let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    let mut bytes = Vec::new();
-    file.take(parcel::BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > parcel::BYTES_MAX {
-        return Err(io::Error::other(format!("longer than {} MiB", parcel::BYTES_MAX >> 20)));
-    }
-    Ok(bytes)
+/// What has become of a feed.
+#[derive(Debug, Default)]
+struct Found {
+    seen: Seen,
+    parcel: Option<OwnedFd>,
+    papers: Option<OwnedFd>,
 }
 
-/// Whether it is new, and what a worker would say to it.
-fn judge(generation: &Generation, file: &Known<'_>, bytes: Vec<u8>) -> (Seen, Vec<u8>) {
+impl Found {
+    fn faulty(mut notes: Vec<String>, name: &str) -> Found {
+        notes.truncate(LINES_MAX);
+        notes.push(format!("{name}: what was read before stays in use"));
+        Found { seen: Seen { changed: Vec::new(), notes }, parcel: None, papers: None }
+    }
+}
+
+/// Whether what is in a file is new, and what a worker would say to it.
+fn judge(generation: &Generation, file: &File, path: &Path) -> Result<Found, String> {
+    let bytes = regular::read(path, LIST_BYTES_MAX)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let place = file.feed as usize;
-    let same = match file.parcel {
-        Some(parcel) => parcel::open_inherited(parcel).is_ok_and(|before| before == bytes),
+    let same = match &file.parcel {
+        Some(parcel) => parcel::open(parcel.as_fd()).is_ok_and(|before| before == bytes),
         None => generation.config.feeds.get(place).is_some_and(|feed| feed.bytes == bytes),
     };
     if same {
-        return (Seen::Same, Vec::new());
+        return Ok(Found::default());
     }
-    match ounce_engine::feeds::check(&generation.plan, place, &bytes) {
-        Ok(()) => (Seen::Fresh, bytes),
-        Err(faults) => {
-            let faults = faults.iter().take(FAULTS_MAX);
-            (
-                Seen::Faulty(faults.map(|fault| format!("{}{fault}", file.path.display())).collect()),
-                Vec::new(),
-            )
-        }
+    if let Err(faults) = ounce_engine::feeds::check(&generation.plan, place, &bytes) {
+        let faults = faults.iter().map(|fault| format!("{}{fault}", path.display()));
+        return Ok(Found::faulty(faults.collect(), &file.name()));
     }
+    let parcel = parcel::seal(&bytes).map_err(|error| format!("cannot keep {}: {error}", path.display()))?;
+    let seen = Seen { changed: vec![path.display().to_string()], notes: Vec::new() };
+    Ok(Found { seen, parcel: Some(parcel), papers: None })
 }
 
-fn say(tell: &OwnedFd, feed: u32, stamp: Stamp, seen: &Seen, bytes: &[u8]) -> io::Result<()> {
-    let (kind, text) = match seen {
-        Seen::Same => (b'=', String::new()),
-        Seen::Fresh => (b'+', String::new()),
-        Seen::Faulty(faults) => (b'!', faults.join("\n")),
-    };
-    let mut message = vec![kind];
+/// What has become of the certificates of a listener.
+fn renew(generation: &Generation, file: &File, listener: usize) -> Result<Found, String> {
+    let failed = |error: io::Error| format!("cannot keep certificates: {error}");
+    let tls = generation.config.listeners.get(listener).and_then(|of| of.tls.as_ref());
+    let (Some(tls), Some(parcel)) = (tls, &file.parcel) else { return Ok(Found::default()) };
+    let before = Wallet::open_inherited(parcel.as_raw_fd()).map_err(failed)?;
+    let mut renewal = tls::renew(listener, tls, &before);
+    renewal.notes.truncate(LINES_MAX);
+    let mut seen = Seen { changed: Vec::new(), notes: renewal.notes };
+    if renewal.changed.is_empty() {
+        return Ok(Found { seen, parcel: None, papers: None });
+    }
+    let named = renewal.changed.iter().take(LINES_MAX);
+    seen.changed = named.map(|file| file.display().to_string()).collect();
+    let papers = papers::pack(&papers::papers(listener, &renewal.wallet));
+    Ok(Found {
+        seen,
+        parcel: Some(renewal.wallet.seal().map_err(failed)?),
+        papers: Some(parcel::seal(&papers).map_err(failed)?),
+    })
+}
+
+fn say(tell: &OwnedFd, feed: u32, stamp: Stamp, found: &Found) -> io::Result<()> {
+    let Found { seen, parcel, papers } = found;
+    let mut message = vec![if parcel.is_some() { b'+' } else { b'=' }];
     message.extend(feed.to_le_bytes());
     message.extend(stamp.0.iter().flat_map(|part| part.to_le_bytes()));
-    message.extend(text.into_bytes());
+    let names = seen.changed.iter().map(|name| format!("{CHANGED}{}\n", name.replace('\n', "?")));
+    let lines = names.chain(seen.notes.iter().map(|note| format!("{}\n", note.replace('\n', " "))));
+    message.extend(lines.flat_map(String::into_bytes));
     message.truncate(MESSAGE_BYTES_MAX);
-    match seen {
-        Seen::Fresh => {
-            let parcel = parcel::seal(bytes)?;
-            fdpass::send(tell.as_fd(), &[parcel.as_fd()], &message)
-        }
-        _ => fdpass::send(tell.as_fd(), &[], &message),
-    }
+    let fds: Vec<BorrowedFd<'_>> = [parcel, papers].into_iter().flatten().map(AsFd::as_fd).collect();
+    fdpass::send(tell.as_fd(), &fds, &message)
 }
 
 impl Stamp {
+    /// Of one file its own, so that it can be told from no other state; of several, what is made of all.
+    fn of_all(sights: &Sights) -> Stamp {
+        let of = |path: &Path| Stamp::of(fs::metadata(path).as_ref().ok());
+        if let ([file], []) = (&sights.files[..], &sights.folders[..]) {
+            return of(file);
+        }
+        let all: Vec<(&Path, Stamp)> = sights.files.iter().map(|file| (file.as_path(), of(file))).collect();
+        let mut stamp = [0; 5];
+        for (number, part) in stamp.iter_mut().enumerate() {
+            let mut hasher = DefaultHasher::new();
+            (number, &all).hash(&mut hasher);
+            *part = hasher.finish();
+        }
+        Stamp(stamp)
+    }
+
     fn of(status: Option<&Metadata>) -> Stamp {
         let Some(status) = status else { return Stamp([0; 5]) };
         let time = |s: i64, ns: i64| s.wrapping_mul(1_000_000_000).wrapping_add(ns) as u64;
@@ -261,16 +307,25 @@ mod tests {
     fn what_is_said_is_understood() {
         let (ours, theirs) = pairs::seqpacket().unwrap();
         let stamp = Stamp([1, 2, 3, 4, u64::MAX]);
-        let faults = Seen::Faulty(vec!["f:1: x".into(), "f:2: y".into()]);
-        say(&theirs, 7, stamp, &Seen::Same, b"").unwrap();
-        say(&theirs, 8, stamp, &Seen::Fresh, b"contents").unwrap();
-        say(&theirs, 9, stamp, &faults, b"").unwrap();
+        let names = |of: &[&str]| of.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let faulty = Found::faulty(names(&["f:1: x", "f:2: y"]), "f");
+        let fresh = Found {
+            seen: Seen { changed: names(&["a", "b"]), notes: names(&["c: late"]) },
+            parcel: Some(parcel::seal(b"contents").unwrap()),
+            papers: Some(parcel::seal(b"papers").unwrap()),
+        };
+        for (feed, found) in [(7, &Found::default()), (8, &fresh), (9, &faulty)] {
+            say(&theirs, feed, stamp, found).unwrap();
+        }
         drop(theirs);
         let mut look = Look { pid: 0, line: Some(ours), until: 0, late: false };
         let heard = look.hear();
-        let seen: Vec<_> = heard.iter().map(|(feed, of, seen, _)| (*feed, *of, seen.clone())).collect();
-        assert_eq!(seen, [(7, stamp, Seen::Same), (8, stamp, Seen::Fresh), (9, stamp, faults)]);
-        assert_eq!(parcel::open(heard[1].3.as_ref().unwrap().as_fd()).unwrap(), b"contents");
+        let seen: Vec<_> = heard.iter().map(|news| (news.feed, news.stamp, news.seen.clone())).collect();
+        let said = [(7, stamp, Seen::default()), (8, stamp, fresh.seen), (9, stamp, faulty.seen)];
+        assert_eq!(seen, said);
+        let open = |fd: &Option<OwnedFd>| parcel::open(fd.as_ref().unwrap().as_fd()).unwrap();
+        assert_eq!(open(&heard[1].parcel), b"contents");
+        assert_eq!(open(&heard[1].papers), b"papers");
         assert!(look.line().is_none());
     }
 
@@ -298,7 +353,7 @@ mod tests {
     #[test]
     fn only_what_is_a_file_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let read = |path: &Path| read(path, fs::metadata(path));
+        let read = |path: &Path| regular::read(path, LIST_BYTES_MAX);
         assert!(read(folder.path()).is_err());
         assert!(read(Path::new("/dev/zero")).is_err());
         assert_eq!(read(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -26,6 +26,8 @@ use crate::source::Generation;
 pub(crate) use look::Seen;
 use look::{Look, Stamp};
 use notify::Notify;
+use ounce_conf::model::FeedKind;
+use ounce_engine::tls::{self, Sights};
 use ounce_sys::process::End;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -54,16 +56,51 @@ pub(crate) struct Feeds {
     tell_again: Option<u64>,
 }
 
-/// A watched file.
+/// A watched file, or several that belong together.
 #[derive(Debug)]
 struct File {
     /// Its place among the feeds of the plan.
     feed: u32,
-    path: PathBuf,
+    watched: Watched,
     /// What it was like when it was looked at last.
     stamp: Option<Stamp>,
-    /// Its contents, if they are others than the configuration was read with.
+    /// Its contents, if they are others than the configuration was read with; those of a listener in any case.
     parcel: Option<OwnedFd>,
+    /// What the warden may tell of them.
+    papers: Option<OwnedFd>,
+    /// What of it has changed and is not in use everywhere.
+    changed: Vec<String>,
+}
+
+/// What is watched.
+#[derive(Debug)]
+enum Watched {
+    /// A file.
+    File(PathBuf),
+    /// The certificates of a listener.
+    Listener(usize),
+}
+
+impl Watched {
+    fn sights(&self, generation: &Generation) -> Sights {
+        let listeners = &generation.config.listeners;
+        match self {
+            Watched::File(path) => Sights { files: vec![path.clone()], folders: Vec::new() },
+            Watched::Listener(listener) => {
+                listeners.get(*listener).and_then(|of| of.tls.as_ref()).map(tls::sights).unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl File {
+    /// What it is called, for people.
+    fn name(&self) -> String {
+        match &self.watched {
+            Watched::File(path) => path.display().to_string(),
+            Watched::Listener(listener) => format!("certificates of listener {listener}"),
+        }
+    }
 }
 
 impl Feeds {
@@ -71,10 +108,27 @@ impl Feeds {
     pub(crate) fn of(generation: &Generation, now: u64) -> Feeds {
         let watched = generation.plan.feeds.iter().zip(0_u32..).filter(|(feed, _)| feed.watched);
         let files: Vec<File> = watched
-            .map(|(feed, place)| File { feed: place, path: feed.path.clone(), stamp: None, parcel: None })
+            .map(|(feed, place)| File {
+                feed: place,
+                watched: match feed.kind {
+                    FeedKind::Certificates { listener } => Watched::Listener(listener),
+                    FeedKind::Networks | FeedKind::Patterns | FeedKind::Users => {
+                        Watched::File(feed.path.clone())
+                    }
+                },
+                stamp: None,
+                // Without descriptors there is nothing to compare with: then its changes wait for a reload.
+                parcel: generation.wallet(place).and_then(|wallet| wallet.try_clone_to_owned().ok()),
+                papers: None,
+                changed: Vec::new(),
+            })
             .collect();
-        let notify =
-            if files.is_empty() { None } else { Notify::new(files.iter().map(|file| &*file.path)).ok() };
+        let mut all = Sights::default();
+        for sights in files.iter().map(|file| file.watched.sights(generation)) {
+            all.files.extend(sights.files);
+            all.folders.extend(sights.folders);
+        }
+        let notify = if files.is_empty() { None } else { Notify::new(&all).ok() };
         Feeds {
             generation: generation.number,
             due: (!files.is_empty()).then_some(now),
@@ -96,14 +150,31 @@ impl Feeds {
         newest.filter_map(|file| Some((file.feed, file.parcel.as_ref()?.as_raw_fd()))).collect()
     }
 
-    /// The contents of a file, if they are others than the configuration was read with.
+    /// What a warden of the generation may tell beside what was known when its configuration was read.
+    pub(crate) fn newest_papers(&self) -> Vec<(u32, RawFd)> {
+        let newest = self.files.iter();
+        newest.filter_map(|file| Some((file.feed, file.papers.as_ref()?.as_raw_fd()))).collect()
+    }
+
+    /// The contents of a file, for a worker, if they are others than the configuration was read with.
     pub(crate) fn parcel(&self, feed: u32) -> Option<BorrowedFd<'_>> {
         self.file(feed)?.parcel.as_ref().map(AsFd::as_fd)
     }
 
-    /// Where a feed's file is, for people.
+    /// What may be told of them, for the warden.
+    pub(crate) fn papers(&self, feed: u32) -> Option<BorrowedFd<'_>> {
+        self.file(feed)?.papers.as_ref().map(AsFd::as_fd)
+    }
+
+    /// What a feed is called, for people.
     pub(crate) fn name(&self, feed: u32) -> String {
-        self.file(feed).map_or_else(String::new, |file| file.path.display().to_string())
+        self.file(feed).map(File::name).unwrap_or_default()
+    }
+
+    /// What of a feed is in use from now on.
+    pub(crate) fn take_changed(&mut self, feed: u32) -> Vec<String> {
+        let file = self.files.iter_mut().find(|file| file.feed == feed);
+        file.map(|file| std::mem::take(&mut file.changed)).unwrap_or_default()
     }
 
     fn file(&self, feed: u32) -> Option<&File> {
@@ -149,17 +220,7 @@ impl Feeds {
             return Ok(());
         }
         self.due = Some(now.saturating_add(self.ttl_ms));
-        let known: Vec<look::Known<'_>> = self
-            .files
-            .iter()
-            .map(|file| look::Known {
-                feed: file.feed,
-                path: &file.path,
-                stamp: file.stamp,
-                parcel: file.parcel.as_ref().map(AsRawFd::as_raw_fd),
-            })
-            .collect();
-        self.look = Some(Look::begin(generation, &known, self.notify.as_ref(), detached, now)?);
+        self.look = Some(Look::begin(generation, &self.files, self.notify.as_ref(), detached, now)?);
         Ok(())
     }
 
@@ -167,13 +228,17 @@ impl Feeds {
     pub(crate) fn hear(&mut self) -> Vec<(u32, Seen)> {
         let Some(look) = &mut self.look else { return Vec::new() };
         let mut news = Vec::new();
-        for (feed, stamp, seen, parcel) in look.hear() {
+        for look::News { feed, stamp, seen, parcel, papers } in look.hear() {
             let Some(file) = self.files.iter_mut().find(|file| file.feed == feed) else { continue };
             file.stamp = Some(stamp);
             if parcel.is_some() {
                 file.parcel = parcel;
+                file.papers = papers;
+                let unknown = seen.changed.iter().filter(|name| !file.changed.contains(name));
+                let unknown: Vec<String> = unknown.cloned().collect();
+                file.changed.extend(unknown);
             }
-            if seen != Seen::Same {
+            if seen != Seen::default() {
                 news.push((feed, seen));
             }
         }

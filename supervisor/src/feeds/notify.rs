@@ -1,6 +1,7 @@
 //! What the kernel tells of watched files (inotify(7)): that it is time to look, and no more.
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use ounce_engine::tls::Sights;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -26,23 +27,34 @@ pub(super) struct Notify {
     inotify: Inotify,
     /// What the files are called in their directories: others there are none of our business.
     names: BTreeSet<OsString>,
+    /// In some directory every file is ours.
+    any: bool,
 }
 
 impl Notify {
-    /// A descriptor that watches nothing yet, for these files.
+    /// A descriptor that watches nothing yet, for these files and for directories of any files.
     ///
     /// # Errors
     /// What inotify_init1(2) reports.
-    pub(super) fn new<'a>(files: impl Iterator<Item = &'a Path>) -> io::Result<Notify> {
+    pub(super) fn new(sights: &Sights) -> io::Result<Notify> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let mut names: BTreeSet<OsString> = files.filter_map(Path::file_name).map(OsStr::to_owned).collect();
+        let names = sights.files.iter().filter_map(|file| file.file_name());
+        let mut names: BTreeSet<OsString> = names.map(OsStr::to_owned).collect();
         names.insert(DATA.into());
-        Ok(Notify { inotify, names })
+        Ok(Notify { inotify, names, any: !sights.folders.is_empty() })
+    }
+
+    /// Watches all of it; again, if it is watched already.
+    pub(super) fn watch_all(&self, sights: &Sights) {
+        sights.files.iter().for_each(|file| self.watch(file));
+        for folder in &sights.folders {
+            let _ = self.inotify.add_watch(folder, IN_FOLDER);
+        }
     }
 
     /// Watches a file and its directory; again, if it is watched already. What cannot be watched is seen when the time
     /// comes.
-    pub(super) fn watch(&self, file: &Path) {
+    fn watch(&self, file: &Path) {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let _ = self.inotify.add_watch(folder, IN_FOLDER);
         let _ = self.inotify.add_watch(file, IN_FILE);
@@ -54,8 +66,9 @@ impl Notify {
         for _ in 0..READINGS_MAX {
             let Ok(events) = self.inotify.read_events() else { break };
             // Events without a name are about a file, or say that others were lost.
-            ours |=
-                events.iter().any(|event| event.name.as_ref().is_none_or(|name| self.names.contains(name)));
+            ours |= events
+                .iter()
+                .any(|event| self.any || event.name.as_ref().is_none_or(|name| self.names.contains(name)));
         }
         ours
     }
@@ -72,12 +85,16 @@ mod tests {
     use super::*;
     use std::fs;
 
+    fn notify(file: &Path) -> Notify {
+        Notify::new(&Sights { files: vec![file.to_owned()], folders: Vec::new() }).unwrap()
+    }
+
     #[test]
     fn changes_of_a_file_are_told_and_those_of_its_neighbours_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("users");
         fs::write(&file, "a").unwrap();
-        let notify = Notify::new([&*file].into_iter()).unwrap();
+        let notify = notify(&file);
         notify.watch(&file);
         assert!(!notify.concerns_us());
         fs::write(folder.path().join("other"), "x").unwrap();
@@ -94,6 +111,17 @@ mod tests {
         assert!(notify.concerns_us());
     }
 
+    #[test]
+    fn any_file_of_a_directory_may_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let sights = Sights { files: Vec::new(), folders: vec![folder.path().to_owned()] };
+        let notify = Notify::new(&sights).unwrap();
+        notify.watch_all(&sights);
+        assert!(!notify.concerns_us());
+        fs::write(folder.path().join("new.pem"), "x").unwrap();
+        assert!(notify.concerns_us());
+    }
+
     /// As where certificates are links into an archive.
     #[test]
     fn a_file_behind_a_link_is_watched_where_it_is() {
@@ -101,7 +129,7 @@ mod tests {
         let (link, file) = (links.path().join("cert"), archive.path().join("cert1"));
         fs::write(&file, "a").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let notify = Notify::new([&*link].into_iter()).unwrap();
+        let notify = notify(&link);
         notify.watch(&link);
         fs::write(&file, "b").unwrap();
         assert!(notify.concerns_us());

@@ -2,7 +2,7 @@
 
 use super::{Supervisor, now};
 use crate::children::Told;
-use crate::feeds::{Feeds, Seen};
+use crate::feeds::Feeds;
 use crate::fleet::{Role, Slot};
 use ounce_sys::process::Ended;
 
@@ -28,21 +28,14 @@ impl Supervisor {
     pub(super) fn hear_of_files(&mut self) {
         let now = now();
         for (feed, seen) in self.feeds.hear() {
-            match seen {
-                Seen::Same => {}
-                Seen::Fresh => {
-                    let generation = self.feeds.generation();
-                    let of_it = self.children.iter().filter(|child| child.generation == generation);
-                    let workers: Vec<Slot> =
-                        of_it.filter(|child| child.role != Role::Warden).map(|child| child.slot).collect();
-                    workers.into_iter().for_each(|slot| self.pass_on(slot, feed, now));
-                }
-                Seen::Faulty(faults) => {
-                    faults.iter().for_each(|fault| self.setup.log.problem(fault));
-                    let name = self.feeds.name(feed);
-                    self.setup.log.problem(&format!("{name}: what was read before stays in use"));
-                }
+            seen.notes.iter().for_each(|note| self.setup.log.problem(note));
+            if seen.changed.is_empty() {
+                continue;
             }
+            let generation = self.feeds.generation();
+            let of_it = self.children.iter().filter(|child| child.generation == generation);
+            let all: Vec<Slot> = of_it.map(|child| child.slot).collect();
+            all.into_iter().for_each(|slot| self.pass_on(slot, feed, now));
         }
     }
 
@@ -59,7 +52,7 @@ impl Supervisor {
         true
     }
 
-    /// A worker has taken new contents, or says why it cannot.
+    /// A child has taken new contents, or says why it cannot.
     pub(super) fn fed(&mut self, slot: Slot, feed: u32, fault: &str) {
         if !fault.is_empty() {
             self.setup.log.problem(&format!("{}{fault}: a worker cannot use it", self.feeds.name(feed)));
@@ -69,19 +62,24 @@ impl Supervisor {
         }
     }
 
-    /// A worker is gone, and waited for no more.
+    /// A child is gone, and waited for no more.
     pub(super) fn feeds_nobody(&mut self, slot: Slot) {
         for feed in self.feeds.gone(slot) {
             self.report_use(feed);
         }
     }
 
-    fn report_use(&self, feed: u32) {
-        self.setup.log.notice(&format!("{} has changed: its new contents are in use", self.feeds.name(feed)));
+    fn report_use(&mut self, feed: u32) {
+        for name in self.feeds.take_changed(feed) {
+            self.setup.log.notice(&format!("{name} has changed: its new contents are in use"));
+        }
     }
 
+    /// Workers get contents, among which there may be keys; the warden gets what it may tell of them, if anything.
     fn pass_on(&mut self, slot: Slot, feed: u32, now: u64) {
-        let Some(parcel) = self.feeds.parcel(feed) else { return };
+        let warden = self.children.iter().any(|child| child.slot == slot && child.role == Role::Warden);
+        let parcel = if warden { self.feeds.papers(feed) } else { self.feeds.parcel(feed) };
+        let Some(parcel) = parcel else { return };
         match self.children.feed(slot, feed, parcel) {
             Told::Yes => self.feeds.told(slot, feed, true, now),
             Told::NoRoom => self.feeds.told(slot, feed, false, now),

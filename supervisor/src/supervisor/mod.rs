@@ -19,7 +19,7 @@ use crate::events::{Events, Watch};
 use crate::feeds::Feeds;
 use crate::fleet::{Action, Event, Fleet, Role, Slot};
 use crate::house::House;
-use crate::inheritance::Inheritance;
+use crate::inheritance::{Inheritance, Papers};
 use crate::listen::{Bindings, Staged};
 use crate::log::Log;
 use crate::logs::Logs;
@@ -276,8 +276,8 @@ impl Supervisor {
             self.setup.rows.segment().fleet().ended(child.slot);
             if child.role != Role::Warden {
                 self.has_left(child.slot);
-                self.feeds_nobody(child.slot);
             }
+            self.feeds_nobody(child.slot);
             self.tell_fleet(Event::Exited(child.slot, child.epitaph(ended.how)));
         }
     }
@@ -332,10 +332,10 @@ impl Supervisor {
         let detached = self.setup.detached;
         let birth = Birth { generation, segment, owner, orders: theirs.as_raw_fd(), detached };
         let log = self.logs.writer(slot)?;
+        let known = number == self.feeds.generation();
         let pid = match role {
             Role::Worker { position } => {
-                let known = number == self.feeds.generation();
-                let feeds = if known { self.feeds.newest() } else { Vec::new() };
+                let feeds = if known { self.feeds.newest() } else { generation.all_wallets() };
                 fork_worker(birth, position, &self.bindings, &self.cpus, log, feeds)?
             }
             Role::Warden => {
@@ -344,7 +344,8 @@ impl Supervisor {
                     config: Arc::clone(&generation.config),
                     plan: Arc::clone(&generation.plan),
                     greeters: Vec::new(),
-                    papers: Arc::clone(&generation.papers),
+                    papers: Papers::new(&generation.papers),
+                    newest_papers: if known { self.feeds.newest_papers() } else { Vec::new() },
                     segment: Arc::clone(segment),
                     owner,
                     generation: number,

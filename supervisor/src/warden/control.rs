@@ -104,7 +104,7 @@ impl Control {
     }
 
     fn view(&self) -> View<'_> {
-        View { of: &self.of, objects: &self.objects, at: Moment::now() }
+        View { of: &self.of, objects: &self.objects, papers: self.of.papers.now(), at: Moment::now() }
     }
 
     /// Answers a request of the API.

@@ -10,6 +10,7 @@ use ounce_ctl::api::Name;
 use ounce_engine::tls::Paper;
 use ounce_mem::{BackendId, ListenerId, Member, Phase, ServiceId};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// `weight` of an emergency backend; regular ones have 0.
@@ -40,12 +41,13 @@ impl Moment {
 }
 
 /// Everything that can be shown, and what it is shown from.
-#[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     /// Configuration, plan and segment.
     pub(super) of: &'a Inheritance,
     /// Their objects, numbered.
     pub(super) objects: &'a Objects,
+    /// What is known of certificates.
+    pub(super) papers: Arc<Vec<Paper>>,
     /// When it is looked at.
     pub(super) at: Moment,
 }
@@ -183,7 +185,7 @@ impl View<'_> {
 
     /// The certificates of a listener.
     pub(super) fn papers(&self, listener: usize) -> impl Iterator<Item = &Paper> {
-        self.of.papers.iter().filter(move |paper| paper.listener == listener)
+        self.papers.iter().filter(move |paper| paper.listener == listener)
     }
 
     /// How request lines are written, by a listener or by all without a level of their own.

@@ -34,10 +34,14 @@ use control::Control;
 use house::House;
 use logsink::Sink;
 use lost::Lost;
+use ounce_engine::tls::papers;
+use ounce_engine::{feeds, orders};
+use ounce_sys::{pairs, parcel};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::{UnixDatagram, UnixListener};
 
 /// How often the warden beats.
@@ -70,6 +74,10 @@ pub(crate) fn run(inheritance: Inheritance, directories: Directories) -> Result<
 
 async fn work(of: Arc<Inheritance>, directories: Directories) -> Result<(), String> {
     let orders = Arc::new(adopt_datagram(of.orders).map_err(|error| format!("orders socket: {error}"))?);
+    for (feed, papers) in &of.newest_papers {
+        let papers = ounce_sys::fdpass::duplicate(*papers).map_err(|error| format!("papers: {error}"))?;
+        take_papers(&of, *feed, papers.as_fd());
+    }
     let lost = Lost::in_segment(Arc::clone(&of.segment), of.owner.worker);
     let sink = Sink::open(&of.config.global, of.standard_streams, &of.name, of.supervisor, lost.clone())
         .map_err(|error| format!("log: {error}"))?;
@@ -105,10 +113,14 @@ async fn work(of: Arc<Inheritance>, directories: Directories) -> Result<(), Stri
     // 503 where the one before it has answers.
     let _ = tokio::time::timeout(resolve::FIRST_MAX, looked_up.recv()).await;
     orders.send(b"R").await.map_err(|error| format!("orders socket: {error}"))?;
-    let last = obey(&orders, |order| match order {
+    let last = obey(&orders, |message, fds| match message[0] {
         b'S' | b'D' => true,
         b'O' => {
             sink.reopen();
+            false
+        }
+        orders::FEED => {
+            renew_papers(&of, message, fds);
             false
         }
         // An order of a later version; none of ours.
@@ -133,21 +145,44 @@ async fn work(of: Arc<Inheritance>, directories: Directories) -> Result<(), Stri
     }
     if last == Some(b'D') && house.is_some() {
         // Its successor does all else; the last workers of its own generation may still ask for something.
-        obey(&orders, |order| order == b'S').await;
+        obey(&orders, |message, _| message[0] == b'S').await;
     }
     Ok(())
 }
 
 /// Follows orders until one of them is the last, which is returned unless the supervisor is gone.
-async fn obey(orders: &UnixDatagram, is_last: impl Fn(u8) -> bool) -> Option<u8> {
+async fn obey(orders: &UnixDatagram, is_last: impl Fn(&[u8], &[OwnedFd]) -> bool) -> Option<u8> {
     let mut order = [0; 16];
     loop {
-        match orders.recv(&mut order).await {
+        orders.readable().await.ok()?;
+        let received = orders.try_io(Interest::READABLE, || {
+            let received = pairs::receive_with_fds(orders.as_raw_fd(), &mut order)?;
+            received.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        });
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // The supervisor is gone, or the socket is of no use.
-            Ok(0) | Err(_) => return None,
-            Ok(_) if is_last(order[0]) => return Some(order[0]),
+            Ok((0, _)) | Err(_) => return None,
+            Ok((count, fds)) if is_last(&order[..count], &fds) => return Some(order[0]),
             Ok(_) => {}
         }
+    }
+}
+
+/// Certificates of a listener have changed: tells of the new ones from now on, and says so.
+fn renew_papers(of: &Inheritance, message: &[u8], fds: &[OwnedFd]) {
+    let Some((feed, _)) = orders::feed_of(message) else { return };
+    if let [papers] = fds {
+        take_papers(of, feed, papers.as_fd());
+    }
+    // A supervisor that has no room for this asks again.
+    let _ = pairs::send(of.orders, &orders::feed_message(feed));
+}
+
+fn take_papers(of: &Inheritance, feed: u32, papers: BorrowedFd<'_>) {
+    let unpacked = parcel::open(papers).ok().and_then(|bytes| papers::unpack(&bytes));
+    if let (Some(listener), Some(papers)) = (feeds::of_listener(&of.plan, feed), unpacked) {
+        of.papers.renew(listener, papers);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The whole warden against a real segment, a plan compiled from text, and the client library of `ouncectl`.
 
-use crate::inheritance::Inheritance;
+use crate::inheritance::{Inheritance, Papers};
 use ounce_core::route::{Ids, compile};
 use ounce_ctl::api::{Object, Request};
 use ounce_ctl::client::{Answer, Client};
@@ -48,7 +48,8 @@ pub(super) fn inheritance(text: &str) -> Inheritance {
     let owner = segment.fleet().begin(SLOT, 1);
     Inheritance {
         greeters: Vec::new(),
-        papers: Arc::default(),
+        papers: Papers::default(),
+        newest_papers: Vec::new(),
         config: Arc::new(config),
         plan: Arc::new(plan),
         segment: Arc::new(segment),

@@ -4,11 +4,13 @@
 mod courier;
 mod engine;
 mod job;
+mod pem;
 mod store;
 
 pub(super) use courier::Courier;
 pub(super) use engine::Engine;
 pub(super) use job::{Pause, Trial, Trying, allow_pauses, awaited, pause, prepare_jobs};
+pub(super) use pem::{fill_store, use_chain};
 pub(super) use store::{key as stored_key, provide};
 
 use foreign_types::ForeignTypeRef;
