@@ -88,7 +88,18 @@ fn listener(listener: &Value, indent: usize, text: &mut String) {
             if is(&listener["enabled"]) { "enabled" } else { "disabled" }
         ),
     );
+    for one in items(&listener["certificates"]) {
+        certificate(one, indent, text);
+    }
     services(&listener["services"], indent, text);
+}
+
+fn certificate(certificate: &Value, indent: usize, text: &mut String) {
+    let names: Vec<String> = items(&certificate["names"]).map(word).collect();
+    let names = if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) };
+    let ends = certificate["not_after"].as_i64().map(|ends| format!(" until {}", date(ends)));
+    let (file, ends) = (word(&certificate["file"]), ends.unwrap_or_default());
+    line(text, format_args!("{:indent$}Certificate {file}{names}{ends}\n", ""));
 }
 
 fn services(list: &Value, indent: usize, text: &mut String) {
@@ -216,9 +227,25 @@ fn duration(seconds: u64) -> String {
     if days > 0 { format!("{days} d {clock}") } else { clock }
 }
 
+/// Seconds since 1970 as a day and a time of UTC.
+fn date(seconds: i64) -> String {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Years that begin in March have their odd day at their end; eras of 400 of them are alike.
+    let days = days.saturating_add(719_468);
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) =
+        if month < 10 { (year + era * 400, month + 3) } else { (year + era * 400 + 1, month - 9) };
+    let (hours, minutes) = (rest / 3600, rest / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{:02} UTC", rest % 60)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::render;
+    use super::{date, render};
     use serde_json::{Value, json};
 
     fn example_service() -> Value {
@@ -271,6 +298,38 @@ mod tests {
         );
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("\nGlobal services:\n  0. Service active\n"), "{text}");
+    }
+
+    #[test]
+    fn a_listener_tells_of_its_certificates() {
+        let answer = json!({
+            "kind": "listener", "name": null, "protocol": "https", "address": "0.0.0.0:443", "enabled": true,
+            "certificates": [
+                {"file": "/etc/a.pem", "names": ["a.test", "*.a.test"], "not_after": 1_795_564_799},
+                {"file": "/etc/b.pem", "names": []},
+            ],
+            "services": [],
+        });
+        let expected = concat!(
+            "Listener https://0.0.0.0:443 enabled\n",
+            "Certificate /etc/a.pem for a.test, *.a.test until 2026-11-24 23:59:59 UTC\n",
+            "Certificate /etc/b.pem\n",
+        );
+        assert_eq!(render(&answer), expected);
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, shown) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (-1, "1969-12-31 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (253_402_300_799, "9999-12-31 23:59:59 UTC"),
+        ] {
+            assert_eq!(date(seconds), shown);
+        }
+        assert!(!date(i64::MAX).is_empty() && !date(i64::MIN).is_empty());
     }
 
     #[test]
