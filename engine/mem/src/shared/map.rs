@@ -358,6 +358,13 @@ pub(super) fn draw<const WORDS: usize>() -> io::Result<[u64; WORDS]> {
     if drawn == size_of_val(&secret) as isize { Ok(secret) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The smallest segment, for tests of what lies in it.
+#[cfg(test)]
+pub(crate) fn smallest() -> Segment {
+    let limits = Limits { backends: 1, services: 1, listeners: 1, session_buckets: 1, workers: 1 };
+    Segment::create(limits).expect("a segment")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

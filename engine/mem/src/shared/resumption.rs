@@ -164,12 +164,7 @@ impl<'s> Resumptions<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::Limits;
-
-    fn segment() -> Segment {
-        Segment::create(Limits { backends: 1, services: 1, listeners: 1, session_buckets: 1, workers: 1 })
-            .expect("a segment")
-    }
+    use crate::shared::map::smallest as segment;
 
     #[test]
     fn a_session_is_found_by_its_id_until_it_ends_or_is_forgotten() {

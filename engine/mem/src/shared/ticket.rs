@@ -215,14 +215,9 @@ impl<'s> Tickets<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::Limits;
+    use crate::shared::map::smallest as segment;
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
-
-    fn segment() -> Segment {
-        Segment::create(Limits { backends: 1, services: 1, listeners: 1, session_buckets: 1, workers: 1 })
-            .expect("a segment")
-    }
 
     /// Whoever attaches seals tickets as the maker does, and nobody else.
     #[test]
