@@ -264,10 +264,51 @@ fn renegotiation_is_refused_and_a_flood_of_new_keys_ends_with_the_limit() {
     assert_serves(&proxy, "floods");
 }
 
+/// Where it is asked for, renegotiation is allowed a few times; a client that does nothing else is ended.
 #[test]
-fn renegotiation_is_allowed_where_it_is_asked_for() {
-    let (_origin, proxy) = start(20, "SSLAllowClientRenegotiation 1");
-    assert_eq!(commands(&proxy, &["-tls1_2"], "R", 5, "RENEGOTIATING"), 5);
+fn renegotiation_is_allowed_where_it_is_asked_for_and_a_flood_of_it_ends() {
+    for mode in [1, 2] {
+        let (_origin, proxy) = start(20, &format!("SSLAllowClientRenegotiation {mode}"));
+        assert_eq!(commands(&proxy, &["-tls1_2"], "R", 5, "RENEGOTIATING"), 5);
+        let before = Instant::now();
+        let begun = commands(&proxy, &["-tls1_2"], "R", 1000, "RENEGOTIATING");
+        assert!((5..10).contains(&begun), "{begun} times in a row");
+        assert!(before.elapsed() < PATIENCE, "after {:?}", before.elapsed());
+        assert_serves(&proxy, "a flood");
+    }
+}
+
+/// What GnuTLS's client says that does not know RFC 5746 and renegotiates all the same.
+fn renegotiates_in_the_old_way(proxy: &Proxy) -> bool {
+    let (host, port) = (proxy.address().ip().to_string(), proxy.address().port().to_string());
+    let priority = "NORMAL:-VERS-ALL:+VERS-TLS1.2:%DISABLE_SAFE_RENEGOTIATION";
+    let words = ["--rehandshake", "--insecure", "--priority", priority, "-p", &port, &host];
+    let mut client = Command::new(tool::path("gnutls-cli"))
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a program that is installed");
+    let mut input = client.stdin.take().expect("a pipe");
+    let mut told = BufReader::new(client.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let done = told.any(|line| line.contains("ReHandshake was completed"));
+    let _ = input.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answered = done && told.any(|line| line.contains("HTTP/1.1 200"));
+    drop(input);
+    let _ = client.kill();
+    let _ = client.wait();
+    answered
+}
+
+/// Clients that cannot prove that both handshakes are theirs renegotiate with mode 2 alone; all of them may come.
+#[test]
+fn renegotiation_of_the_old_way_has_a_mode_of_its_own() {
+    for (mode, allowed) in [(0, false), (1, false), (2, true)] {
+        let (_origin, proxy) = start(20, &format!("SSLAllowClientRenegotiation {mode}"));
+        assert_eq!(renegotiates_in_the_old_way(&proxy), allowed, "mode {mode}");
+        assert_serves(&proxy, "an old client");
+    }
 }
 
 /// Two thousand who come, say half a sentence and go leave nothing behind.

@@ -14,6 +14,13 @@ use ounce_core::Secure;
 use ounce_mem::{Buf, Pool};
 use std::collections::VecDeque;
 
+/// How often a client that may renegotiate may do so within [`RENEGOTIATIONS_US`] of being served, and before it is: each time
+/// costs us a signature, and it a few bytes.
+const RENEGOTIATIONS_MAX: u32 = 5;
+
+/// See [`RENEGOTIATIONS_MAX`].
+const RENEGOTIATIONS_US: u64 = 60_000_000;
+
 /// Plaintext of a record at the beginning: with its margins it fits into one packet, so that the client can use what
 /// came without waiting for the rest.
 const RECORD_SMALL: usize = 1369;
@@ -77,6 +84,33 @@ pub struct Session {
     grown: Option<usize>,
     /// When something went out last.
     pushed_us: u64,
+    renegotiations: Renegotiations,
+}
+
+/// What there was of handshakes after the first.
+#[derive(Default)]
+struct Renegotiations {
+    /// One is under way.
+    going: bool,
+    /// How many there were since `since_us`.
+    count: u32,
+    since_us: u64,
+}
+
+impl Renegotiations {
+    /// Sees whether one is under way. True if it is one too many.
+    fn see(&mut self, going: bool) -> bool {
+        self.count += u32::from(going && !self.going);
+        self.going = going;
+        self.count > RENEGOTIATIONS_MAX
+    }
+
+    /// The client is being served: what is long past is forgotten.
+    fn served(&mut self, now_us: u64) {
+        if now_us.saturating_sub(self.since_us) > RENEGOTIATIONS_US {
+            (self.count, self.since_us) = (0, now_us);
+        }
+    }
 }
 
 impl std::fmt::Debug for Session {
@@ -113,6 +147,7 @@ impl Session {
             next: None,
             grown: None,
             pushed_us: 0,
+            renegotiations: Renegotiations::default(),
         })
     }
 
@@ -168,6 +203,11 @@ impl Session {
         let Some(wire) = self.wire() else { return pulled };
         wire.reading = false;
         if wire.unasked > UNASKED_MAX {
+            return self.stopped(ErrorCode::SSL);
+        }
+        // The library carries it out while it reads, and waits for the client at least once in it.
+        let finished = matches!(&self.at, At::Here(stream) if stream.ssl.ssl().is_init_finished());
+        if !self.over && self.renegotiations.see(self.established && !finished) {
             return self.stopped(ErrorCode::SSL);
         }
         pulled
@@ -227,6 +267,7 @@ impl Session {
             self.grown = self.grown.map(|_| 0);
         }
         self.pushed_us = now_us;
+        self.renegotiations.served(now_us);
         let At::Here(stream) = &mut self.at else { return plain.is_empty() };
         while !plain.is_empty() {
             let small = self.grown.is_some_and(|grown| grown < SMALL_BYTES);
@@ -285,5 +326,29 @@ impl Session {
             wire.unasked = 0;
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renegotiations_are_few_in_a_row_and_more_with_time() {
+        let mut seen = Renegotiations::default();
+        let renegotiate = |seen: &mut Renegotiations| {
+            let first = seen.see(true);
+            assert_eq!(seen.see(true), first, "the same one");
+            seen.see(false) || first
+        };
+        for _ in 0..RENEGOTIATIONS_MAX {
+            assert!(!renegotiate(&mut seen));
+        }
+        assert!(renegotiate(&mut seen));
+        let mut seen = Renegotiations::default();
+        for minute in 1..100 {
+            seen.served(minute * (RENEGOTIATIONS_US + 1));
+            assert!(!renegotiate(&mut seen));
+        }
     }
 }
