@@ -236,6 +236,10 @@ impl<R: Ring> Worker<'_, R> {
             self.ring.close(fd, true);
             return;
         };
+        if session.is_some() {
+            // No splice will go there.
+            self.ring.keep_unsent_low(fd);
+        }
         self.adopt(key, fd);
         if let Some(socket) = self.socket(key) {
             socket.tls = session.map(Box::new);

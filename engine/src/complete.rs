@@ -73,6 +73,8 @@ impl<R: Ring> Worker<'_, R> {
         };
         if let Some(socket) = self.socket(key) {
             socket.tls = Some(Box::new(session));
+            let fd = socket.fd;
+            self.ring.keep_unsent_low(fd);
         }
         self.unseal(key);
     }

@@ -420,6 +420,10 @@ impl Ring for EpollRing {
         self.flights.put(token, (fd, Kind::Send));
     }
 
+    fn keep_unsent_low(&mut self, fd: Fd) {
+        socket::keep_unsent_low(fd.0);
+    }
+
     fn poll(&mut self, fd: Fd, interest: Interest, token: Token) {
         // Edges that were seen before may be spent, by a splice that the ring did not look into: ask the kernel.
         if socket::is_ready(fd.0, interest) {

@@ -151,6 +151,12 @@ pub trait Ring {
     /// Sends the bytes of `buf`, perhaps not all of them. Ends as `Sent`, `Failed` or `Cancelled`. Never raises SIGPIPE.
     fn send(&mut self, fd: Fd, buf: Buf, token: Token);
 
+    /// Lets the kernel take little more for sending on this connection than it can send now (TCP_NOTSENT_LOWAT). What is on
+    /// its way does not count, so no fast peer is held up; but else each peer that reads nothing holds megabytes, and some
+    /// hundreds of them all that the kernel has for TCP (`net.ipv4.tcp_mem`): nobody is served then. A splice is called
+    /// more often with it, and costs a third more.
+    fn keep_unsent_low(&mut self, fd: Fd);
+
     /// Waits for readiness once: `Ready`, `Cancelled` or `Failed`.
     fn poll(&mut self, fd: Fd, interest: Interest, token: Token);
 

@@ -148,13 +148,7 @@ impl RawAddress {
 
 const UNIX_PATH_AT: usize = mem::offset_of!(libc::sockaddr_un, sun_path);
 
-/// Bytes that the kernel takes from us and has not sent yet, per connection. What is on its way does not count, so this
-/// holds no fast peer up; but without it, each peer that reads nothing would hold megabytes, and some hundreds of them all
-/// memory that the kernel has for TCP (`net.ipv4.tcp_mem`): nobody is served then.
-const UNSENT_BYTES: i32 = 256 * 1024;
-
-/// Binds a listening socket: non-blocking, closes on exec, TCP_NODELAY, SO_KEEPALIVE and TCP_NOTSENT_LOWAT set for what it
-/// accepts.
+/// Binds a listening socket: non-blocking, closes on exec, TCP_NODELAY and SO_KEEPALIVE set for what it accepts.
 ///
 /// `reuseport` lets several sockets share an IP address, one per worker. A UNIX socket is made once and shared; a
 /// socket file that nobody listens on any more is replaced. IPV6_V6ONLY stays as the system has it
@@ -174,10 +168,9 @@ pub fn bind_listening(address: &Address, reuseport: bool, backlog: i32) -> io::R
         if reuseport {
             set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         }
-        // Set here once, since Linux copies all of them to each accepted connection.
+        // Set here once, since Linux copies both to each accepted connection.
         set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
         set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
-        set_option(fd, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES)?;
     }
     // SAFETY: the pointer and length describe an initialised address that lives over the call.
     check(unsafe { libc::bind(fd, raw.as_ptr(), raw.len()) })?;
@@ -186,7 +179,7 @@ pub fn bind_listening(address: &Address, reuseport: bool, backlog: i32) -> io::R
     Ok(socket)
 }
 
-/// Opens a socket to connect with: non-blocking, closes on exec, TCP_NODELAY and TCP_NOTSENT_LOWAT where they apply.
+/// Opens a socket to connect with: non-blocking, closes on exec, TCP_NODELAY where it applies.
 ///
 /// # Errors
 /// What socket(2) reports.
@@ -199,9 +192,15 @@ pub(crate) fn outgoing(to: &Address) -> io::Result<OwnedFd> {
     let socket = stream_socket(family)?;
     if family != libc::AF_UNIX {
         set_option(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
-        set_option(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES)?;
     }
     Ok(socket)
+}
+
+/// Lets the kernel hold little of what it cannot send yet; see [`crate::ring::Ring::keep_unsent_low`]. Only TCP knows it.
+pub(crate) fn keep_unsent_low(fd: i32) {
+    /// So much that a fast peer never waits for us.
+    const UNSENT_BYTES: i32 = 256 * 1024;
+    let _ = set_option(fd, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT_BYTES);
 }
 
 /// A file left by a listener that died would make bind(2) fail for ever; one that is served must not be taken away.

@@ -370,6 +370,10 @@ impl Ring for UringRing {
         self.start(entry, token, Kind::Send);
     }
 
+    fn keep_unsent_low(&mut self, fd: Fd) {
+        socket::keep_unsent_low(fd.0);
+    }
+
     fn poll(&mut self, fd: Fd, interest: Interest, token: Token) {
         self.start(op::poll(fd, interest), token, Kind::Poll);
     }

@@ -116,6 +116,9 @@ impl Ring for SimRing {
         self.begin(fd, token, Kind::Send, Role::Send, Waits::Send(Some(buf)));
     }
 
+    /// Here the windows say how much there is room for.
+    fn keep_unsent_low(&mut self, _fd: Fd) {}
+
     fn poll(&mut self, fd: Fd, interest: Interest, token: Token) {
         self.begin(fd, token, Kind::Poll, Role::Poll(interest), Waits::Poll(interest));
     }
