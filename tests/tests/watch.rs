@@ -61,6 +61,21 @@ fn networks_change_without_a_reload() {
     assert_eq!(proxy.workers(), workers, "nobody was replaced");
 }
 
+/// A file that another program has still to write is nothing to wait for.
+#[test]
+fn a_file_may_come_later() {
+    for (condition, name, text) in [
+        ("ACL -filewatch \"{folder}/nets\"", "nets", "127.0.0.0/8\n"),
+        ("Host -filewatch \"{folder}/hosts\"", "hosts", "h\n"),
+    ] {
+        let proxy = with(condition).start();
+        proxy.problems().wait_for("a word about it", |line| line.contains(&format!("{name} is not there")));
+        assert_eq!(status(&proxy, PLAIN), 404, "{condition}");
+        change(&proxy, name, text);
+        assert_eq!(status(&proxy, PLAIN), 200, "{condition}");
+    }
+}
+
 #[test]
 fn a_named_list_and_trusted_proxies_change_where_they_are_used() {
     let setup = Setup::new()

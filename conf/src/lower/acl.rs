@@ -70,7 +70,7 @@ impl Lowering<'_> {
     /// The networks in a file; where it is watched, they may become others.
     fn networks_of_file(&mut self, path: &Path, place: Span, watched: bool) -> Networks {
         let none = Networks::Listed(Vec::new());
-        let Some(bytes) = self.bytes_of_file(path, place) else { return none };
+        let Some(bytes) = self.bytes_of_file(path, place, watched) else { return none };
         match listing::networks(&bytes) {
             Ok(_) if watched => Networks::Feed(self.feed(path, FeedKind::Networks, true, bytes)),
             Ok(networks) => Networks::Listed(networks),

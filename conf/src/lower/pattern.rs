@@ -47,14 +47,16 @@ impl Lowering<'_> {
                 }
                 Written::Here(pattern)
             }
-            (None, Some(path)) => match self.patterns_of_file(path, place, of) {
-                Some((bytes, _)) if statement.has(Switch::FileWatch) => {
-                    let feed = self.feed(path, FeedKind::Patterns, true, bytes);
-                    Written::Watched { feed, like: of("") }
+            (None, Some(path)) => {
+                match self.patterns_of_file(path, place, statement.has(Switch::FileWatch), of) {
+                    Some((bytes, _)) if statement.has(Switch::FileWatch) => {
+                        let feed = self.feed(path, FeedKind::Patterns, true, bytes);
+                        Written::Watched { feed, like: of("") }
+                    }
+                    Some((_, patterns)) => Written::InFile(patterns),
+                    None => Written::InFile(Vec::new()),
                 }
-                Some((_, patterns)) => Written::InFile(patterns),
-                None => Written::InFile(Vec::new()),
-            },
+            }
             (None, None) => Written::InFile(Vec::new()),
         }
     }
@@ -64,9 +66,10 @@ impl Lowering<'_> {
         &mut self,
         path: &Path,
         place: Span,
+        watched: bool,
         of: impl Fn(&str) -> Pattern,
     ) -> Option<(Vec<u8>, Vec<Pattern>)> {
-        let bytes = self.bytes_of_file(path, place)?;
+        let bytes = self.bytes_of_file(path, place, watched)?;
         let (mut patterns, mut faults) = (Vec::new(), Vec::new());
         match listing::lines(&bytes) {
             Ok(lines) => {
