@@ -104,7 +104,7 @@
 //! | `nameserver` takes an address | also a port, `127.0.0.1:8600` | name servers of a site's services are often no root's processes |
 //! | `Resolve` of an address in digits: not documented | it is the address, with a warning | there is nothing to look up |
 //! | `LineBufferSize` has no upper limit | 16 KiB hold, with a warning | a head lies in one page |
-//! | `Constant` is looked up for each request | when the configuration is loaded; unknown names are errors | nothing is left to fail later |
+//! | `Constant` is looked up for each request | when the configuration is loaded, but for the contents of watched files; unknown names are errors | nothing is left to fail later |
 //! | `SSLEngine` has no effect with OpenSSL 3 | it works up to OpenSSL 3, also as a section; since 4 there are no engines, and `SSLProvider` does their work | keys may lie in hardware |
 //! | `%{x}a` and other arguments that mean nothing are ignored with a warning | an error | it can be known |
 //! | `%D` prints milliseconds | microseconds | its manual says so |

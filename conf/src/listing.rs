@@ -4,7 +4,7 @@
 //! everywhere.
 
 use ipnet::{IpNet, Ipv4Net};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 /// What is wrong with a file.
@@ -152,6 +152,61 @@ pub fn users(bytes: &[u8]) -> Result<Vec<User>, Vec<Fault>> {
     if faults.is_empty() { Ok(users) } else { Err(faults) }
 }
 
+/// What `-trim` removes from the end.
+pub(crate) const WHITE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
+
+/// A text that stands in others, as it is and encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// As it is.
+    pub plain: String,
+    /// RFC 3986 2.1: all but unreserved characters as `%XX`.
+    pub url: String,
+    /// RFC 4648 4.
+    pub base64: String,
+}
+
+/// The text of a constant; `trim` removes white space from its end.
+///
+/// # Errors
+/// That it is no text, or none that may stand in a header or URL.
+pub fn text(bytes: &[u8], trim: bool) -> Result<Text, Fault> {
+    let whole = str::from_utf8(bytes).map_err(|_| Fault { line: None, text: "not UTF-8 text".to_owned() })?;
+    let plain = if trim { whole.trim_end_matches(WHITE) } else { whole };
+    if plain.chars().any(char::is_control) {
+        let text = "it holds control characters, such as the end of a line".to_owned();
+        return Err(Fault { line: None, text });
+    }
+    let (url, base64) = (percent_encoded(plain.as_bytes()), base64(plain.as_bytes()));
+    Ok(Text { plain: plain.to_owned(), url, base64 })
+}
+
+pub(crate) fn percent_encoded(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits =
+            group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for index in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * index) & 63) as usize];
+            out.push(if index <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    out
+}
+
 /// A network in CIDR form, or one address. What is IPv4 written as IPv6 becomes IPv4, as clients' addresses do.
 pub(crate) fn network(text: &str) -> Option<IpNet> {
     let network = match text.parse::<IpNet>() {
@@ -228,5 +283,36 @@ mod tests {
         assert_eq!(shown, [":3: x is no network", ":6: 10.0.0.0/40 is no network"]);
         assert_eq!(networks(b"10.0.0.0/8\n\xff\n").unwrap_err()[0].to_string(), ":2: not UTF-8 text");
         assert_eq!(networks(b""), Ok(Vec::new()));
+    }
+
+    /// RFC 4648 10.
+    #[test]
+    fn base64_of_the_rfc() {
+        for (text, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(text.as_bytes()), encoded);
+        }
+    }
+
+    #[test]
+    fn all_but_unreserved_characters_are_encoded() {
+        assert_eq!(percent_encoded("a-Z_0.~ /é%".as_bytes()), "a-Z_0.~%20%2F%C3%A9%25");
+    }
+
+    #[test]
+    fn texts_are_trimmed_and_encoded() {
+        let read = text("a b\u{e9} \n".as_bytes(), true).unwrap();
+        assert_eq!((&*read.plain, &*read.url, &*read.base64), ("a b\u{e9}", "a%20b%C3%A9", "YSBiw6k="));
+        assert!(text(b"a\n", false).is_err());
+        assert!(text(b"a\nb", true).is_err());
+        assert!(text(b"\xff", true).is_err());
+        assert_eq!(text(b"", false).unwrap().plain, "");
     }
 }

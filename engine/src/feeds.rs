@@ -26,7 +26,7 @@ pub fn check(plan: &Plan, feed: usize, bytes: &[u8]) -> Result<(), Vec<Fault>> {
 pub fn of_listener(plan: &Plan, feed: u32) -> Option<usize> {
     match plan.feeds.get(feed as usize)?.kind {
         FeedKind::Certificates { listener } => Some(listener),
-        FeedKind::Networks | FeedKind::Patterns | FeedKind::Users => None,
+        FeedKind::Networks | FeedKind::Patterns | FeedKind::Users | FeedKind::Text { .. } => None,
     }
 }
 

@@ -183,3 +183,27 @@ fn a_file_behind_links_changes_when_a_link_does() {
     wait(&proxy, said, "nets has changed: its new contents are in use");
     assert_eq!(status(&proxy, PLAIN), 200);
 }
+
+/// A text from a file stands wherever its constant does, encoded as is asked; one that may not stand there changes nothing.
+#[test]
+fn constants_change_without_a_reload() {
+    let setup = Setup::new().text("Constant \"who\" -trim -filewatch \"{folder}/who\"").listener(
+        "Service\nStringMatch \"%[path] %[const who]\" -exact \"/ask ann b\"\nSuccess\nEnd\n\
+         Service\nRedirect \"http://h.example/%[const who url]/%[const who base64]\"\nEnd\n",
+    );
+    file(&setup, "who", "ann b\n");
+    let proxy = setup.start();
+    let location = || {
+        let answer = proxy.client().ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        answer.fields.get("Location").map(str::to_owned)
+    };
+    assert_eq!(location().as_deref(), Some("http://h.example/ann%20b/YW5uIGI="));
+    assert_eq!(status(&proxy, "GET /ask HTTP/1.1"), 200);
+    change(&proxy, "who", "bob \t\n");
+    assert_eq!(location().as_deref(), Some("http://h.example/bob/Ym9i"));
+    assert_eq!(status(&proxy, "GET /ask HTTP/1.1"), 302);
+    let said = proxy.problems().len();
+    fs::write(proxy.folder().join("who"), "two\nlines\n").expect("a file");
+    wait(&proxy, said, "what was read before stays in use");
+    assert_eq!(location().as_deref(), Some("http://h.example/bob/Ym9i"));
+}

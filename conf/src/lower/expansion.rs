@@ -39,6 +39,8 @@ impl Lowering<'_> {
                     let shown = sign.get(..length).unwrap_or(sign);
                     let problem = Problem::warning(place, format!("{shown} is no known expansion"));
                     self.findings.push(problem.help("it is sent as it stands"));
+                    // Also if it would mean something to the engine: `$%` is a percent sign.
+                    out.push('$');
                     length
                 }
                 Ok(Part::Constant { name, encoding, length }) => {

@@ -55,6 +55,10 @@ impl Lowering<'_> {
             }
             "StringMatch" => {
                 let subject = self.expansions(statement.text(0)?, statement.place(0))?;
+                if statement.has(Switch::FileWatch) && subject.contains("%[feed ") {
+                    self.error(statement.place(0), "a watched Constant cannot stand before watched patterns");
+                    return None;
+                }
                 self.compare(statement, 1, plain, |pattern| Condition::StringMatch {
                     subject: subject.clone(),
                     pattern,

@@ -42,4 +42,9 @@ pub enum FeedKind {
         /// The place of the listener.
         listener: usize,
     },
+    /// One text, which stands in others as `%[feed INDEX ENCODING]`.
+    Text {
+        /// White space at its end does not count.
+        trim: bool,
+    },
 }

@@ -112,7 +112,7 @@ impl Feeds {
                 feed: place,
                 watched: match feed.kind {
                     FeedKind::Certificates { listener } => Watched::Listener(listener),
-                    FeedKind::Networks | FeedKind::Patterns | FeedKind::Users => {
+                    FeedKind::Networks | FeedKind::Patterns | FeedKind::Users | FeedKind::Text { .. } => {
                         Watched::File(feed.path.clone())
                     }
                 },

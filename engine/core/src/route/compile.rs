@@ -20,6 +20,7 @@ use super::redirect;
 use super::rewrite::RulePlan;
 use super::trust::Proxies;
 use crate::observe::Format;
+use ounce_conf::listing::Text;
 use ounce_conf::model::{
     self, Address, Backend, Condition, Config, DynamicName, HouseWork, Listen, Listener, OneRequest,
     ResolveMode, Server, Service,
@@ -74,6 +75,7 @@ pub fn compile(config: &Config, ids: &mut dyn Ids) -> Result<Plan, Vec<String>> 
         conditions: Vec::new(),
         networks: HashMap::new(),
         users: HashMap::new(),
+        texts: HashMap::new(),
         limits: 0,
         written: &config.feeds,
         errors: Vec::new(),
@@ -94,6 +96,8 @@ struct Compiler<'a> {
     networks: HashMap<usize, Arc<Cell<Acl>>>,
     /// The same of users.
     users: HashMap<usize, Arc<Cell<Users>>>,
+    /// The same of texts.
+    texts: HashMap<usize, Arc<Cell<Text>>>,
     /// How many limits there are so far.
     limits: u32,
     /// Files as they were read with the configuration.
@@ -267,7 +271,10 @@ impl Compiler<'_> {
                 (server_kind(server), server_name(&server.address))
             }
             model::BackendKind::Redirect { code, url } => match redirect::compile(*code, url) {
-                Ok(redirect) => (BackendKind::Redirect(redirect), format!("redirect:{url}")),
+                Ok(mut redirect) => {
+                    self.connect(&mut redirect.url);
+                    (BackendKind::Redirect(redirect), format!("redirect:{url}"))
+                }
                 Err(error) => return self.errors.push(format!("{shown}: {error}")),
             },
             model::BackendKind::Success => (BackendKind::Success, "success".to_owned()),

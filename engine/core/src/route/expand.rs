@@ -1,7 +1,10 @@
 //! Text with back-references and accessors, as redirect URLs and header values have it (pound.md section 6).
 
 use super::captures::Captures;
+use super::feed::Cell;
 use super::request::Request;
+use ounce_conf::listing::Text;
+use std::sync::Arc;
 
 /// A text to be expanded for each request.
 #[derive(Debug, Clone)]
@@ -26,6 +29,15 @@ enum Part {
     RemoteIp,
     Originator,
     User,
+    Watched { feed: usize, encoding: Encoding, text: Arc<Cell<Text>> },
+}
+
+/// How a watched text is put in.
+#[derive(Debug, Clone, Copy)]
+enum Encoding {
+    None,
+    Url,
+    Base64,
 }
 
 /// Why a text could not be expanded. The request is answered 500.
@@ -51,6 +63,17 @@ impl Template {
         let fault = reader.read().err();
         reader.flush();
         Template { parts: reader.parts, fault }
+    }
+
+    /// Connects what stands for watched files with their contents.
+    pub(crate) fn connect(&mut self, mut text_of: impl FnMut(usize) -> Option<Arc<Cell<Text>>>) {
+        for part in &mut self.parts {
+            if let Part::Watched { feed, text, .. } = part
+                && let Some(found) = text_of(*feed)
+            {
+                *text = found;
+            }
+        }
     }
 
     /// Why this text can never be expanded, if so.
@@ -116,6 +139,14 @@ impl Template {
                     if let Some(address) = request.peer.ip() {
                         out.extend_from_slice(address.to_string().as_bytes());
                     }
+                }
+                Part::Watched { encoding, text, .. } => {
+                    let text = text.get();
+                    out.extend_from_slice(match encoding {
+                        Encoding::None => text.plain.as_bytes(),
+                        Encoding::Url => text.url.as_bytes(),
+                        Encoding::Base64 => text.base64.as_bytes(),
+                    });
                 }
                 Part::User => out.extend(request.basic_name().unwrap_or_default()),
                 Part::Originator => {
@@ -273,6 +304,10 @@ impl Reader<'_> {
             ("remoteip", "" | "0") => Part::RemoteIp,
             ("remoteip", "1") => Part::Originator,
             ("user", "") => Part::User,
+            ("feed", which) => match watched(which) {
+                Some(part) => part,
+                None => return Err(ExpandError { offset: self.at, why: "no such file" }),
+            },
             ("param", name) if !name.is_empty() => Part::Param(name.as_bytes().into()),
             ("header", name) if !name.is_empty() => Part::Header(name.into()),
             _ => {
@@ -285,6 +320,19 @@ impl Reader<'_> {
         self.at += length + 1;
         Ok(())
     }
+}
+
+/// What is in a file, by its place among the feeds and its encoding; nothing as long as it is not connected.
+fn watched(which: &str) -> Option<Part> {
+    let (feed, encoding) = which.split_once(' ')?;
+    let encoding = match encoding {
+        "none" => Encoding::None,
+        "url" => Encoding::Url,
+        "base64" => Encoding::Base64,
+        _ => return None,
+    };
+    let nothing = Text { plain: String::new(), url: String::new(), base64: String::new() };
+    Some(Part::Watched { feed: feed.parse().ok()?, encoding, text: Cell::new(nothing) })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::matcher::Matcher;
 use super::pattern::Groups;
 use super::plan::Plan;
 use arc_swap::{ArcSwap, Guard};
-use ounce_conf::listing::{self, Fault};
+use ounce_conf::listing::{self, Fault, Text};
 use ounce_conf::model::{Condition, FeedKind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ pub(crate) enum Reader {
     Networks(Arc<Cell<Acl>>),
     Patterns(PatternReader),
     Users(Arc<Cell<Users>>),
+    Text { cell: Arc<Cell<Text>>, trim: bool },
 }
 
 /// Makes one condition of a file of patterns: that one of them matches.
@@ -79,6 +80,7 @@ enum Content {
     Networks(Acl),
     Matcher(Matcher),
     Users(Users),
+    Text(Text),
 }
 
 impl Plan {
@@ -92,6 +94,9 @@ impl Plan {
         for reader in &plan.readers {
             contents.push(match reader {
                 Reader::Networks(_) => Content::Networks(Acl::new(&listing::networks(bytes)?)),
+                Reader::Text { trim, .. } => {
+                    Content::Text(listing::text(bytes, *trim).map_err(|fault| vec![fault])?)
+                }
                 Reader::Users(_) => Content::Users(Users::new(listing::users(bytes)?)),
                 Reader::Patterns(patterns) => {
                     Content::Matcher(one_of(bytes, &patterns.of, patterns.groups, &self.effort)?)
@@ -109,6 +114,7 @@ impl Plan {
                 (Reader::Networks(cell), Content::Networks(acl)) => cell.put(acl),
                 (Reader::Patterns(patterns), Content::Matcher(matcher)) => patterns.cell.put(matcher),
                 (Reader::Users(cell), Content::Users(users)) => cell.put(users),
+                (Reader::Text { cell, .. }, Content::Text(text)) => cell.put(text),
                 _ => debug_assert!(false, "a feed was read for another reader"),
             }
         }

@@ -29,10 +29,18 @@ impl Compiler<'_> {
                 Some(condition) => Matcher::Eval { index: *index as u32, condition: Arc::clone(condition) },
                 None => Matcher::Any(Vec::new()),
             },
-            leaf => self::leaf(leaf, self.groups, &self.plan.effort).unwrap_or_else(|error| {
-                self.errors.push(format!("{shown}: {error}"));
-                Matcher::Any(Vec::new())
-            }),
+            leaf => match self::leaf(leaf, self.groups, &self.plan.effort) {
+                Ok(mut matcher) => {
+                    if let Matcher::StringMatch { subject, .. } = &mut matcher {
+                        self.connect(subject);
+                    }
+                    matcher
+                }
+                Err(error) => {
+                    self.errors.push(format!("{shown}: {error}"));
+                    Matcher::Any(Vec::new())
+                }
+            },
         }
     }
 
@@ -43,7 +51,7 @@ impl Compiler<'_> {
         self.limits += 1;
         let TokenLimit { tokens, period_us, burst } = *limit;
         let rate = Rate::new(tokens, period_us, burst);
-        Limit { number, id: hasher.finish(), key: Template::parse(key), rate }
+        Limit { number, id: hasher.finish(), key: self.template(key), rate }
     }
 
     pub(super) fn pattern(&mut self, shown: &str, directive: &str, written: &Written) -> Option<Pattern> {

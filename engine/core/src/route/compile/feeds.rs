@@ -7,8 +7,8 @@ use crate::route::expand::Template;
 use crate::route::feed::{self, Cell, FeedPlan, PatternReader, Reader};
 use crate::route::matcher::Matcher;
 use crate::route::trust::Proxies;
-use ounce_conf::listing::{self, Fault};
-use ounce_conf::model::{self, Condition, Config, Originator};
+use ounce_conf::listing::{self, Fault, Text};
+use ounce_conf::model::{self, Condition, Config, FeedKind, Originator};
 use std::sync::Arc;
 
 /// The feeds of a configuration, which nothing is part of yet.
@@ -53,6 +53,37 @@ impl Compiler<'_> {
         self.users.insert(feed, Arc::clone(&users));
         self.read_by(feed, Reader::Users(Arc::clone(&users)));
         Matcher::BasicAuth(Asked { feed: feed as u32, users })
+    }
+
+    /// A text to be expanded, watched files connected.
+    pub(super) fn template(&mut self, text: &str) -> Template {
+        let mut template = Template::parse(text);
+        self.connect(&mut template);
+        template
+    }
+
+    /// Connects what stands for watched files in a text.
+    pub(super) fn connect(&mut self, template: &mut Template) {
+        template.connect(|feed| self.text(feed));
+    }
+
+    fn text(&mut self, feed: usize) -> Option<Arc<Cell<Text>>> {
+        if let Some(text) = self.texts.get(&feed) {
+            return Some(Arc::clone(text));
+        }
+        let FeedKind::Text { trim } = self.written.get(feed)?.kind else { return None };
+        match listing::text(self.bytes(feed), trim) {
+            Ok(text) => {
+                let cell = Cell::new(text);
+                self.texts.insert(feed, Arc::clone(&cell));
+                self.read_by(feed, Reader::Text { cell: Arc::clone(&cell), trim });
+                Some(cell)
+            }
+            Err(fault) => {
+                self.faults(feed, &[fault]);
+                None
+            }
+        }
     }
 
     pub(super) fn watched_patterns(&mut self, feed: usize, of: &Condition) -> Matcher {

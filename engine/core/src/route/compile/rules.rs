@@ -2,7 +2,6 @@
 
 use super::Compiler;
 use crate::http::Known;
-use crate::route::expand::Template;
 use crate::route::matcher::Matcher;
 use crate::route::pattern::Groups;
 use crate::route::plan::HeaderRule;
@@ -54,14 +53,14 @@ impl Compiler<'_> {
                 let pattern = self.pattern(shown, "DeleteHeader", pattern)?;
                 OperationPlan::Header(HeaderRule::Delete(pattern))
             }
-            Operation::SetUrl(url) => OperationPlan::SetUrl(Template::parse(url)),
+            Operation::SetUrl(url) => OperationPlan::SetUrl(self.template(url)),
             Operation::SetPath { path, encode } => {
-                OperationPlan::SetPath { path: Template::parse(path), encode: *encode }
+                OperationPlan::SetPath { path: self.template(path), encode: *encode }
             }
-            Operation::SetQuery(query) => OperationPlan::SetQuery(Template::parse(query)),
+            Operation::SetQuery(query) => OperationPlan::SetQuery(self.template(query)),
             Operation::SetQueryParam { name, value, encode } => OperationPlan::SetQueryParam {
                 name: name.as_bytes().into(),
-                value: value.as_deref().map(Template::parse),
+                value: value.as_deref().map(|value| self.template(value)),
                 encode: *encode,
             },
             Operation::DeleteQuery => OperationPlan::DeleteQuery,
@@ -80,7 +79,7 @@ impl Compiler<'_> {
                     self.errors.push(format!("{shown}: header {name:?} cannot be set"));
                     return None;
                 }
-                Some(HeaderRule::Set { name: name.clone(), value: Template::parse(value) })
+                Some(HeaderRule::Set { name: name.clone(), value: self.template(value) })
             }
             model::HeaderRule::Delete(pattern) => {
                 self.pattern(shown, "DeleteHeader", pattern).map(HeaderRule::Delete)
