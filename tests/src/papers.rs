@@ -5,8 +5,9 @@ use crate::proxy::{Proxy, Setup, service};
 use crate::tool;
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// Certificates of one test: an authority, two servers and a client.
@@ -87,6 +88,26 @@ impl Papers {
             &["-in", &csr, "-CA", "ca.crt", "-CAkey", "ca.key", "-extfile", &ext, "-out", &crt],
         );
         self.join(name);
+    }
+
+    /// A list of `ca` that revokes the certificate of this name.
+    ///
+    /// # Panics
+    /// As [`Papers::new`].
+    pub fn revoke(&self, name: &str, list: &str) {
+        let [index, number] = ["index", "crlnumber"].map(|name| self.path(name));
+        fs::write(&index, "").expect("a file");
+        fs::write(&number, "01\n").expect("a file");
+        let config = format!(
+            "[ca]\ndefault_ca = own\n[own]\ndatabase = {}\ncrlnumber = {}\ndefault_md = sha256\ndefault_crl_days = 30\n",
+            index.display(),
+            number.display()
+        );
+        fs::write(self.path("ca.cnf"), config).expect("a file");
+        let files = ["-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.crt"];
+        let crt = format!("{name}.crt");
+        self.openssl(&["ca"], &[files.as_slice(), &["-revoke", &crt]].concat());
+        self.openssl(&["ca", "-gencrl"], &[files.as_slice(), &["-out", list]].concat());
     }
 
     /// Runs `openssl`; of `files`, each second word is a file of this directory.
@@ -183,20 +204,29 @@ pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What `openssl s_client` says about one request on a connection of its own.
+/// `openssl s_client`, led by pipes.
 ///
 /// # Panics
 /// When it is not installed.
 #[must_use]
-pub fn s_client(proxy: &Proxy, words: &[&str]) -> String {
-    let address = proxy.address().to_string();
-    let mut client = Command::new(tool::path("openssl"))
-        .args([["s_client", "-ign_eof", "-connect", &address].as_slice(), words].concat())
+pub fn spawn_s_client(address: SocketAddr, words: &[&str]) -> Child {
+    let address = address.to_string();
+    Command::new(tool::path("openssl"))
+        .args([["s_client", "-connect", &address].as_slice(), words].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("a program that is installed");
+        .expect("a program that is installed")
+}
+
+/// What it says about one request on a connection of its own.
+///
+/// # Panics
+/// As [`spawn_s_client`].
+#[must_use]
+pub fn s_client(proxy: &Proxy, words: &[&str]) -> String {
+    let mut client = spawn_s_client(proxy.address(), &[&["-ign_eof"], words].concat());
     let mut input = client.stdin.take().expect("a pipe");
     // A handshake that fails closes the pipe first.
     let _ = input.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");

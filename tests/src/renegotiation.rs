@@ -1,9 +1,8 @@
 //! A client that shakes hands again in the middle of a connection, which only OpenSSL's own still does.
 
-use crate::tool;
+use crate::papers::spawn_s_client;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 
 /// Whether a client gets an answer after it has asked for another handshake.
 ///
@@ -11,14 +10,7 @@ use std::process::{Command, Stdio};
 /// When OpenSSL's client is not installed, or its first handshake fails.
 #[must_use]
 pub fn renegotiates(address: SocketAddr) -> bool {
-    let address = address.to_string();
-    let mut client = Command::new(tool::path("openssl"))
-        .args(["s_client", "-tls1_2", "-connect", &address])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("a program that is installed");
+    let mut client = spawn_s_client(address, &["-tls1_2"]);
     let mut input = client.stdin.take().expect("a pipe");
     let mut lines = BufReader::new(client.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
     let mut told = BufReader::new(client.stderr.take().expect("a pipe")).lines().map_while(Result::ok);

@@ -57,6 +57,23 @@ fn certificates_of_backends_are_verified() {
     }
 }
 
+/// `CRLlist` refuses a backend whose certificate was revoked, and no other.
+#[test]
+fn revoked_backends_are_refused() {
+    let papers = papers();
+    let origin = mirror();
+    papers.revoke("right", "ca.crl");
+    let lists = papers.line("VerifyList", "ca.crt") + &papers.line("CRLlist", "ca.crl");
+    for (shown, name, status) in [("right", "ServerName \"right.test\"\n", 503), ("address", "", 200)] {
+        let inner = Setup::new().text(&inner_text(&papers, shown, origin.address())).start();
+        let outer = outer(inner.address(), &format!("VerifyPeer yes\n{lists}{name}"));
+        assert_eq!(outer.client().get("/").status, status, "{shown}");
+        if status == 503 {
+            outer.problems().wait_for("why", |line| line.contains("certificate revoked"));
+        }
+    }
+}
+
 /// A backend that shows the wrong certificate is passed over, stays dead while it does, and comes back with the right one.
 #[test]
 fn probes_look_at_certificates_too() {

@@ -39,6 +39,88 @@ fn certificates_come_from_directories_and_patterns() {
     }
 }
 
+/// RSA and ECDSA for one name: what the client can verify decides, and each goes out with the chain of its own file.
+#[test]
+fn both_kinds_of_keys_serve_one_name() {
+    let papers = Papers::new();
+    papers.signed("a.test", "DNS:a.test,DNS:*.a.test", &["-days", "30"]);
+    let part = |name: &str| fs::read(papers.path(name)).expect("a file");
+    fs::write(papers.path("long.pem"), [part("a.test.pem"), part("ca.crt")].concat()).expect("a file");
+    let proxy = start(&papers, &(papers.line("Cert", "long.pem") + &papers.line("Cert", "b.pem")), &mirror());
+    for (words, signs, chain) in [
+        (&["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"][..], "Peer signature type: RSA", 1),
+        (&["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], "Peer signature type: ECDSA", 2),
+        (&["-tls1_3", "-sigalgs", "RSA-PSS+SHA256"], "Peer signature type: RSA-PSS", 1),
+        (&["-tls1_3", "-sigalgs", "ECDSA+SHA256"], "Peer signature type: ECDSA", 2),
+    ] {
+        let told = s_client(&proxy, &[&["-servername", "www.a.test", "-showcerts"], words].concat());
+        assert!(told.contains(signs) && told.contains("subject=CN = a.test"), "{words:?}: {told}");
+        assert_eq!(told.matches("BEGIN CERTIFICATE").count(), chain, "{words:?}: {told}");
+    }
+}
+
+/// A certificate may have no common name, and several others; one that has a common name alone goes by that.
+#[test]
+fn names_of_certificates_are_where_they_are() {
+    let papers = Papers::new();
+    papers.self_signed("several", "/O=several", "DNS:one.test,DNS:two.test,DNS:*.three.test,IP:127.0.0.1");
+    papers.openssl(
+        &["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/O=old/CN=old.test"],
+        &["-keyout", "old.key", "-out", "old.crt"],
+    );
+    let lines = ["several.pem", "old.crt"].map(|name| papers.line("Cert", name)).concat();
+    let proxy = start(&papers, &(lines + &papers.line("Key", "old.key")), &mirror());
+    for (asked, subject) in [
+        ("one.test", "O = several\n"),
+        ("two.test", "O = several\n"),
+        ("x.three.test", "O = several\n"),
+        ("three.test", "CN = a.test\n"),
+        ("old.test", "O = old, CN = old.test\n"),
+    ] {
+        let told = s_client(&proxy, &["-servername", asked]);
+        assert!(told.contains(&format!("subject={subject}")), "{asked}: {told}");
+    }
+}
+
+/// `Disable` and `MinProto` also keep versions out that the library would speak if its own limits are lifted.
+#[test]
+fn old_versions_are_kept_out_one_by_one() {
+    let papers = Papers::new();
+    let origin = mirror();
+    let weak = "DEFAULT@SECLEVEL=0";
+    for (oldest, spoken) in [
+        ("MinProto TLSv1", ["TLSv1.2", "TLSv1.1", "TLSv1"].as_slice()),
+        ("Disable SSLv3", &["TLSv1.2", "TLSv1.1", "TLSv1"]),
+        ("Disable TLSv1", &["TLSv1.2", "TLSv1.1"]),
+        ("MinProto TLSv1_1", &["TLSv1.2", "TLSv1.1"]),
+        ("Disable TLSv1_1", &["TLSv1.2"]),
+        ("MinProto TLSv1_2\nDisable SSLv2", &["TLSv1.2"]),
+    ] {
+        let proxy = start(&papers, &format!("Ciphers \"{weak}\"\n{oldest}"), &origin);
+        for (word, version) in [("-tls1", "TLSv1"), ("-tls1_1", "TLSv1.1"), ("-tls1_2", "TLSv1.2")] {
+            let told = s_client(&proxy, &[word, "-cipher", weak]);
+            let is_spoken =
+                told.contains("HTTP/1.1 200") && told.contains(&format!("Protocol  : {version}\n"));
+            assert_eq!(is_spoken, spoken.contains(&version), "{oldest}, {version}: {told}");
+        }
+    }
+}
+
+/// `HSTS` says what it is told to say.
+#[test]
+fn hsts_has_its_words() {
+    let papers = Papers::new();
+    let origin = mirror();
+    for (words, said) in [
+        ("0", "max-age=0"),
+        ("1h preload", "max-age=3600; preload"),
+        ("2d preload includeSubDomains", "max-age=172800; includeSubDomains; preload"),
+    ] {
+        let told = text(&curl(&start(&papers, &format!("HSTS {words}"), &origin), "/", &["-i"]));
+        assert!(told.contains(&format!("Strict-Transport-Security: {said}\r\n")), "{told}");
+    }
+}
+
 /// Without `Ciphers` every exchange of keys has forward secrecy; with it the list is the operator's.
 #[test]
 fn keys_are_exchanged_with_forward_secrecy_unless_ciphers_say_otherwise() {
@@ -72,18 +154,7 @@ fn clients_are_told_whose_certificates_are_wanted() {
 fn revoked_clients_stay_outside() {
     let papers = Papers::new();
     papers.signed("other", "DNS:other.test", &["-days", "30"]);
-    let [index, number] = ["index", "crlnumber"].map(|name| papers.path(name));
-    fs::write(&index, "").expect("a file");
-    fs::write(&number, "01\n").expect("a file");
-    let config = format!(
-        "[ca]\ndefault_ca = own\n[own]\ndatabase = {}\ncrlnumber = {}\ndefault_md = sha256\ndefault_crl_days = 30\n",
-        index.display(),
-        number.display()
-    );
-    fs::write(papers.path("ca.cnf"), config).expect("a file");
-    let files = ["-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.crt"];
-    papers.openssl(&["ca"], &[files.as_slice(), &["-revoke", "client.crt"]].concat());
-    papers.openssl(&["ca", "-gencrl"], &[files.as_slice(), &["-out", "ca.crl"]].concat());
+    papers.revoke("client", "ca.crl");
     let origin = mirror();
     let open = format!("ClientCert 2\n{}", papers.line("VerifyList", "ca.crt"));
     let strict = format!("{open}{}", papers.line("CRLlist", "ca.crl"));
@@ -158,7 +229,7 @@ fn backends_learn_who_we_are() {
     assert_eq!(status(&papers.line("HTTPS", "client.pem")), 200);
 }
 
-/// `Ciphers` and `Disable` of a backend hold, against a server that speaks TLS 1.2 alone and says what was agreed on.
+/// `Ciphers`, `Disable`, `MinProto` and `Groups` of a backend hold, against a server that speaks TLS 1.2 alone and says what was agreed on.
 #[test]
 fn what_is_spoken_with_a_backend_is_as_configured() {
     let papers = Papers::new();
@@ -178,4 +249,10 @@ fn what_is_spoken_with_a_backend_is_as_configured() {
     }
     assert_eq!(answer("Disable TLSv1_1").status, 200);
     assert_eq!(answer("Disable TLSv1_2").status, 503);
+    assert_eq!(answer("MinProto TLSv1_2").status, 200);
+    assert_eq!(answer("MinProto TLSv1_3").status, 503);
+    for (group, name) in [("P-384", "secp384r1"), ("X25519", "x25519")] {
+        let told = answer(&format!("Groups \"{group}\"")).text().to_lowercase();
+        assert!(told.contains(&format!("shared groups: {name}\n")), "{group}: {told}");
+    }
 }

@@ -102,6 +102,36 @@ fn faults_of_a_token_are_told_beforehand() {
     }
 }
 
+/// A certificate is renewed for the key that is in the token, and for no other; the key is not loaded anew.
+#[test]
+fn certificates_of_keys_in_a_token_change() {
+    let token = Token::new();
+    let origin = Origin::echo();
+    let place = |name: &str| token.path(name).display().to_string();
+    fs::copy(token.path("ec.crt"), token.path("site.crt")).expect("a copy");
+    let words = ["req", "-x509", "-new", "-days", "30", "-subj", "/CN=renewed.test"];
+    let files = ["-key", &place("ec.pem"), "-out", &place("renewed.crt")];
+    assert!(tool::run("openssl", [&words[..], &files].concat()).status.success());
+    let certificates = certificate(token.folder(), "site", "ec").replace("Cert ", "Cert -filewatch ");
+    let proxy = setup(&token, &engine(), &certificates, &service(&[origin.address()])).start();
+    let change = |name: &str, says: &str| {
+        let said = proxy.problems().len();
+        fs::copy(token.path(name), token.path("new")).expect("a copy");
+        fs::rename(token.path("new"), token.path("site.crt")).expect("a file in the place of another");
+        let text = format!("site.crt{says}");
+        proxy.problems().wait(&text, |all| all[said..].iter().any(|line| line.contains(&text)).then_some(()));
+    };
+    let shown = || {
+        let output = requests(&proxy, 8, &["-v"]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).matches("subject: CN=renewed.test").count()
+    };
+    change("rsa.crt", ": its key is not the one that is used so far");
+    assert_eq!(shown(), 0);
+    change("renewed.crt", " has changed: its new contents are in use");
+    assert_eq!(shown(), 8);
+}
+
 /// A reload to a key that is not there changes nothing.
 #[test]
 fn a_reload_to_a_key_that_is_not_there_is_refused() {
