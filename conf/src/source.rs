@@ -227,10 +227,16 @@ fn decoded(bytes: Vec<u8>) -> (String, Option<u32>) {
 
 /// Reads a regular file of at most [`FILE_BYTES_MAX`] bytes.
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    open_regular(path)?;
+    read_any(path)
+}
+
+/// Opens a regular file. What is in it may be a key: that is read by nobody who only wants to know whether it can be.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    read_any(path)
+    File::open(path)
 }
 
 fn read_any(path: &Path) -> io::Result<Vec<u8>> {

@@ -221,7 +221,7 @@ impl Lowering<'_> {
     }
 
     fn is_readable(&mut self, path: &Path, statement: &Statement) -> bool {
-        match source::read_regular(path) {
+        match source::open_regular(path) {
             Ok(_) => true,
             Err(error) => {
                 let text = format!("cannot read {}: {}", path.display(), source::reason(&error));
