@@ -1,5 +1,6 @@
 //! The whole run: rounds in which each proxy has its turn at each scenario.
 
+use crate::card;
 use crate::cpu::{self, Cpus};
 use crate::idle;
 use crate::load::{self, BODY_BYTES, Cost, SCENARIOS, Scenario};
@@ -29,6 +30,9 @@ impl Default for Extent {
     }
 }
 
+/// The name of the comparison of cards, where it is to run alone.
+const CARDS: &str = "cards";
+
 /// Runs it and returns the tables. Says on standard error how far it is.
 ///
 /// # Errors
@@ -38,6 +42,10 @@ pub fn run(extent: &Extent) -> Result<Vec<Table>, String> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| error.to_string())?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|error| format!("descriptors: {error}"))?;
     let origin = Origin::start(cpus.others, &BODY_BYTES).map_err(|error| format!("origin: {error}"))?;
+    let cards = || card::run(cpus, origin.addresses()[0], extent.rounds, extent.seconds);
+    if extent.only == CARDS {
+        return Ok(vec![cards()?]);
+    }
     let peers = start(cpus.proxy, &origin, extent)?;
     cpu::bind_to(cpus.others)?;
     // First of all: a process that has been loaded once has memory to spare.
@@ -62,7 +70,7 @@ pub fn run(extent: &Extent) -> Result<Vec<Table>, String> {
         name: scenario.name.into(),
         values: costs.iter().map(|costs| costs.iter().map(|cost| cost.cpu_us).collect()).collect(),
     };
-    Ok(vec![
+    let mut tables = vec![
         Table {
             title: "CPU time of the proxy per request, in microseconds (median of the rounds)".into(),
             names: names.clone(),
@@ -76,7 +84,12 @@ pub fn run(extent: &Extent) -> Result<Vec<Table>, String> {
                 Row { name: format!("{} connections, TLS", extent.idle), values: tls_bytes },
             ],
         },
-    ])
+    ];
+    drop(peers);
+    if extent.only.is_empty() {
+        tables.push(cards()?);
+    }
+    Ok(tables)
 }
 
 fn start(cpu: usize, origin: &Origin, extent: &Extent) -> Result<Vec<Peer>, String> {

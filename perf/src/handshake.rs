@@ -1,10 +1,14 @@
 //! Clients that shake hands from the start each time, which wrk cannot be told to: it resumes its sessions.
 
 use openssl::ssl::{SslConnector, SslMethod, SslSessionCacheMode, SslVerifyMode};
+use ounce_sys::process;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// Steps of nice(2) by which they stand back.
+const STEPS_BACK: u8 = 10;
 
 /// What each of them asks for.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -16,7 +20,12 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 /// Why a request was not.
 pub fn crowd(address: SocketAddr, clients: u32, seconds: u32) -> Result<u64, String> {
     let until = Instant::now() + Duration::from_secs(u64::from(seconds));
-    let clients: Vec<_> = (0..clients).map(|_| thread::spawn(move || client(address, until))).collect();
+    let patient = move || {
+        // Whoever else asks on this CPU is not to wait for the arithmetic of these.
+        process::give_way(STEPS_BACK).map_err(|error| format!("a client: {error}"))?;
+        client(address, until)
+    };
+    let clients: Vec<_> = (0..clients).map(|_| thread::spawn(patient)).collect();
     clients.into_iter().map(|client| client.join().map_err(|_| "a client panicked".to_owned())?).sum()
 }
 

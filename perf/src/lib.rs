@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod card;
 pub mod contest;
 pub mod cpu;
 pub mod handshake;

@@ -13,7 +13,7 @@ Compares what a request costs ounce, nginx and HAProxy in CPU time, in one run o
   --seconds N  seconds of load in each turn (3)
   --idle N     idle connections for the memory of one (5000)
   --epoll      ounce once more, on epoll
-  --only NAME  only scenarios whose names begin with NAME, such as TLS
+  --only NAME  only scenarios whose names begin with NAME, such as TLS; or cards alone
   --help       print this
 
 nginx, haproxy and wrk must be installed, and nothing else should run on the machine.

@@ -21,7 +21,7 @@ const DEPENDENCIES: [(&str, &[&str]); 10] = [
     ("ctl", &["ounce-conf"]),
     ("supervisor", &["ounce-conf", "ounce-core", "ounce-ctl", "ounce-engine", "ounce-mem", "ounce-sys"]),
     ("tests", &["ounce-conf", "ounce-core", "ounce-engine", "ounce-manual", "ounce-mem"]),
-    ("perf", &["ounce-conf", "ounce-core", "ounce-tests"]),
+    ("perf", &["ounce-conf", "ounce-core", "ounce-sys", "ounce-tests"]),
 ];
 
 struct File {
