@@ -207,7 +207,8 @@ impl<R: Ring> Worker<'_, R> {
                     Some(_) => std::mem::take(&mut socket.sealed) as usize,
                     None => buf.map_or(0, |buf| buf.len()),
                 };
-                let queued: usize = socket.queue.drain(..).map(|buf| buf.len()).sum();
+                let queued = socket.queue.bytes();
+                socket.queue.clear();
                 socket.break_off(errno);
                 if socket.closing.is_some() {
                     return self.close_if_joined(key);

@@ -27,6 +27,7 @@ pub mod heritage;
 pub mod logout;
 pub mod orders;
 mod passwords;
+mod queue;
 mod serve;
 mod socket;
 mod splice;

@@ -1,11 +1,11 @@
 //! What the worker keeps about one socket: the kernel's side of it. The core keeps the rest, under the same key.
 
+use crate::queue::Queue;
 use crate::tls::Session;
 use ounce_core::Close;
 use ounce_mem::{Buf, Key};
 use ounce_sys::errno::Errno;
 use ounce_sys::ring::{Fd, Token};
-use std::collections::VecDeque;
 
 /// The operations that a token can name.
 pub(crate) mod op {
@@ -56,7 +56,7 @@ pub(crate) struct Socket {
     calm: u8,
     pub(crate) sending: bool,
     /// Waits behind the buffer that is being sent.
-    pub(crate) queue: VecDeque<Buf>,
+    pub(crate) queue: Queue,
     /// Say that no more will come once the queue is empty.
     pub(crate) shutdown: bool,
     /// A send failed; what else is given for sending is dropped, and what is still to be received decides.
@@ -96,7 +96,7 @@ impl Socket {
             wanted: false,
             calm: 0,
             sending: false,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             shutdown: false,
             broken: false,
             torn: false,

@@ -8,11 +8,11 @@ pub(crate) use handshake::{Errand, Learnt};
 use super::client::Dialer;
 use super::server::Certificates;
 use super::stream::{Stream, UNASKED_MAX, Wire};
+use crate::queue::Queue;
 use openssl::ssl::{ErrorCode, Ssl};
 use openssl::x509::X509VerifyResult;
 use ounce_core::Secure;
 use ounce_mem::{Buf, Pool};
-use std::collections::VecDeque;
 
 /// How often a client that may renegotiate may do so within [`RENEGOTIATIONS_US`] of being served, and before it is: each time
 /// costs us a signature, and it a few bytes.
@@ -63,9 +63,9 @@ enum At {
     Here(Stream),
     /// With a helper thread; what came in meanwhile, and what was not sent whole.
     Away {
-        input: VecDeque<Buf>,
+        input: Queue,
         ended: bool,
-        unsent: VecDeque<Buf>,
+        unsent: Queue,
     },
     /// Given up while its card had it.
     Gone,
@@ -292,7 +292,7 @@ impl Session {
             // What is written while hands are shaken anew has to wait until they are.
             At::Here(_) if self.waits() => false,
             At::Here(stream) if !stream.is_at_rest() => false,
-            At::Here(stream) => stream.ssl.get_ref().output.iter().map(Buf::len).sum::<usize>() < READY_BYTES,
+            At::Here(stream) => stream.ssl.get_ref().output.bytes() < READY_BYTES,
             At::Away { .. } | At::Gone => false,
         }
     }

@@ -3,20 +3,20 @@
 
 use super::ffi::{self, Pause};
 use super::gate::Gate;
+use crate::queue::Queue;
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslCipherRef, SslRef, SslStream};
 use ounce_core::Secure;
 use ounce_mem::{Buf, PAGE_BYTES, Pool};
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
 /// Where OpenSSL reads and writes.
 #[derive(Default)]
 pub(super) struct Wire {
     /// Ciphertext received and not yet read.
-    pub(super) input: VecDeque<Buf>,
+    pub(super) input: Queue,
     /// Ciphertext written and not yet sent.
-    pub(super) output: VecDeque<Buf>,
+    pub(super) output: Queue,
     /// The peer has sent its last byte.
     pub(super) ended: bool,
     /// Ciphertext written for the peer's sake alone since the last of all was taken for sending.
@@ -140,7 +140,7 @@ impl Stream {
     /// Nothing that it holds is its worker's, so that any thread may have it.
     pub(super) fn is_portable(&self) -> bool {
         let wire = self.ssl.get_ref();
-        let mut held = wire.input.iter().chain(&wire.output).chain(&self.plain);
+        let mut held = wire.input.iter().chain(wire.output.iter()).chain(&self.plain);
         wire.pool.is_none() && !held.any(Buf::is_page)
     }
 

@@ -1,12 +1,12 @@
 //! How a handshake gets what only a card can do: in the loop, by a job that the card pauses, or in a helper thread.
 
 use super::{At, Pulled, Session};
+use crate::queue::Queue;
 use crate::tls::ffi;
 use crate::tls::server::Certificates;
 use crate::tls::stream::{Step, Stream, describe};
 use openssl::ssl::{ErrorCode, SslVersion};
 use ounce_mem::{Buf, PAGE_BYTES, Pool};
-use std::collections::VecDeque;
 
 /// Bytes that a client may send while its handshake waits: it has little to say before it has been answered, and more where
 /// it does so in the middle of a connection.
@@ -71,7 +71,7 @@ impl Asking {
     }
 
     /// Keeps what a peer sends while nobody can read it, up to a bound.
-    pub(super) fn keep(&mut self, input: &mut VecDeque<Buf>, buf: &Buf) {
+    pub(super) fn keep(&mut self, input: &mut Queue, buf: &Buf) {
         self.kept_bytes += buf.len();
         let mut rest: &[u8] = buf;
         while !rest.is_empty() && !self.is_flooded() {
@@ -289,7 +289,7 @@ impl Session {
 
     /// Gives the stream away for one step in a helper thread.
     pub(crate) fn leave(&mut self) -> Option<Errand> {
-        let away = At::Away { input: VecDeque::new(), ended: false, unsent: VecDeque::new() };
+        let away = At::Away { input: Queue::default(), ended: false, unsent: Queue::default() };
         let mut stream = match std::mem::replace(&mut self.at, away) {
             At::Here(stream) => stream,
             other => {
@@ -299,7 +299,7 @@ impl Session {
         };
         let wire = stream.ssl.get_mut();
         wire.pool = None;
-        for buf in wire.input.iter_mut().chain(&mut wire.output).filter(|buf| buf.is_page()) {
+        for buf in wire.input.iter_mut().chain(wire.output.iter_mut()).filter(|buf| buf.is_page()) {
             *buf = Buf::heap_from(buf);
         }
         ffi::Courier::of(stream).map(Errand)
