@@ -72,7 +72,6 @@ pub fn run(cpus: Cpus, origin: SocketAddr, rounds: u32, seconds: u32) -> Result<
         for at in 0..subjects.len() {
             let at = (at + round as usize) % subjects.len();
             let turn = turn(&subjects[at], seconds)?;
-            eprintln!("{}: {turn:.1?}", subjects[at].name);
             turns[at].push(turn);
         }
     }
