@@ -77,9 +77,9 @@ impl Lowering<'_> {
     fn constant_content(&mut self, statement: &Statement) -> Option<Content> {
         let trim = statement.has(Switch::Trim);
         if let Some(path) = statement.file(1) {
-            let place = statement.place(1);
-            let bytes = self.bytes_of_file(path, place, statement.has(Switch::FileWatch))?;
-            if statement.has(Switch::FileWatch) {
+            let (place, watched) = (statement.place(1), statement.has(Switch::FileWatch));
+            let bytes = self.bytes_of_file(path, place, watched)?;
+            if watched {
                 if let Err(fault) = listing::text(&bytes, trim) {
                     self.faults(path, place, &[fault]);
                     return None;

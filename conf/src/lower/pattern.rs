@@ -31,7 +31,7 @@ impl Lowering<'_> {
     pub(super) fn patterns(&mut self, statement: &Statement, index: usize, default: Default) -> Written {
         let (kind, ignore_case) = compared(statement, self.defaults.flavour, default);
         let (tag, decode) = (self.tag(statement), statement.has(Switch::Decode));
-        let place = statement.place(index);
+        let (place, watched) = (statement.place(index), statement.has(Switch::FileWatch));
         let of = |text: &str| Pattern { kind, text: text.to_owned(), ignore_case, tag: tag.clone(), decode };
         match (statement.text(index), statement.file(index)) {
             (Some(text), _) => {
@@ -47,16 +47,14 @@ impl Lowering<'_> {
                 }
                 Written::Here(pattern)
             }
-            (None, Some(path)) => {
-                match self.patterns_of_file(path, place, statement.has(Switch::FileWatch), of) {
-                    Some((bytes, _)) if statement.has(Switch::FileWatch) => {
-                        let feed = self.feed(path, FeedKind::Patterns, true, bytes);
-                        Written::Watched { feed, like: of("") }
-                    }
-                    Some((_, patterns)) => Written::InFile(patterns),
-                    None => Written::InFile(Vec::new()),
+            (None, Some(path)) => match self.patterns_of_file(path, place, watched, of) {
+                Some((bytes, _)) if watched => {
+                    let feed = self.feed(path, FeedKind::Patterns, true, bytes);
+                    Written::Watched { feed, like: of("") }
                 }
-            }
+                Some((_, patterns)) => Written::InFile(patterns),
+                None => Written::InFile(Vec::new()),
+            },
             (None, None) => Written::InFile(Vec::new()),
         }
     }

@@ -76,6 +76,17 @@ impl Pair {
         }
     }
 
+    /// The origin sends what there is room for of the rest of `bytes`, of which `done` are out. True a moment after all of it
+    /// is out.
+    fn says(&mut self, net: &SimNet, bytes: &[u8], done: &mut usize) -> bool {
+        if *done < bytes.len() {
+            write(net, self.origin(), bytes, done);
+            self.at_us = net.now().mono_us + 100_000;
+            return false;
+        }
+        net.now().mono_us >= self.at_us
+    }
+
     /// How the origin's connection ended, with what came before dropped.
     fn end(&self, net: &SimNet) -> Option<FarRead> {
         loop {
@@ -86,6 +97,13 @@ impl Pair {
             }
         }
     }
+}
+
+/// An answer with a chunk of 60,000 bytes, whose end is still to come.
+fn half_an_answer() -> Vec<u8> {
+    let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n".to_vec();
+    answer.extend(pattern(2, 60_000));
+    answer
 }
 
 /// Writes what there is room for of the rest of `bytes`, of which `done` are out.
@@ -156,12 +174,7 @@ fn a_reset_told_to_a_send_is_no_end_of_a_splice() {
             return false;
         }
         // Of this the client takes nothing.
-        if returned < down.len() {
-            write(net, pair.origin(), &down, &mut returned);
-            pair.at_us = net.now().mono_us + 100_000;
-            return false;
-        }
-        if net.now().mono_us < pair.at_us {
+        if !pair.says(net, &down, &mut returned) {
             return false;
         }
         net.reset(pair.client);
@@ -193,12 +206,7 @@ fn a_send_that_fails_does_not_cut_what_is_spliced_from_its_socket() {
             return false;
         }
         pair.take(net, FIRST);
-        if returned < answer.len() {
-            write(net, pair.origin(), &answer, &mut returned);
-            pair.at_us = net.now().mono_us + 100_000;
-            return false;
-        }
-        if net.now().mono_us < pair.at_us {
+        if !pair.says(net, &answer, &mut returned) {
             return false;
         }
         if !reset {
@@ -257,21 +265,14 @@ fn a_splice_that_fails_does_not_drop_an_answer() {
 fn a_send_tells_of_a_client_that_nobody_reads_from() {
     let mut ahead = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
     ahead.extend(b"GET /ahead HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3000));
-    let answer =
-        [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n".as_slice(), &pattern(2, 60_000)];
-    let answer = answer.concat();
+    let answer = half_an_answer();
     let (mut sent, mut returned, mut reset) = (0, 0, false);
     play(Faults::none(), move |net, pair| {
         write(net, pair.client, &ahead, &mut sent);
         if !pair.hear(net) {
             return false;
         }
-        if returned < answer.len() {
-            write(net, pair.origin(), &answer, &mut returned);
-            pair.at_us = net.now().mono_us + 100_000;
-            return false;
-        }
-        if net.now().mono_us < pair.at_us {
+        if !pair.says(net, &answer, &mut returned) {
             return false;
         }
         if !std::mem::replace(&mut reset, true) {
@@ -292,23 +293,14 @@ fn a_broken_client_that_is_paused_is_known_by_the_next_send() {
         let mut request =
             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n80000\r\n".to_vec();
         request.extend(pattern(1, before));
-        let answer = [
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n".as_slice(),
-            &pattern(2, 60_000),
-        ];
-        let answer = answer.concat();
+        let answer = half_an_answer();
         let (mut sent, mut returned, mut reset, mut more) = (0, 0, false, false);
         play(faults, move |net, pair| {
             write(net, pair.client, &request, &mut sent);
             if !pair.hear(net) {
                 return false;
             }
-            if returned < answer.len() {
-                write(net, pair.origin(), &answer, &mut returned);
-                pair.at_us = net.now().mono_us + 100_000;
-                return false;
-            }
-            if net.now().mono_us < pair.at_us {
+            if !pair.says(net, &answer, &mut returned) {
                 return false;
             }
             if !std::mem::replace(&mut reset, true) {

@@ -131,18 +131,16 @@ impl Run<'_> {
         }
         let known = self.variables.len();
         for (key, value) in items {
-            let flow = match &pipe.variables[..] {
-                [one] => {
-                    self.keep(one, value, true)?;
-                    self.nodes(body, dot)?
-                }
+            let inner = if pipe.variables.is_empty() { &value } else { dot };
+            match &pipe.variables[..] {
+                [one] => self.keep(one, value.clone(), true)?,
                 [first, second] => {
                     self.keep(first, key, true)?;
-                    self.keep(second, value, true)?;
-                    self.nodes(body, dot)?
+                    self.keep(second, value.clone(), true)?;
                 }
-                _ => self.nodes(body, &value)?,
-            };
+                _ => {}
+            }
+            let flow = self.nodes(body, inner)?;
             self.variables.truncate(known);
             if flow == Flow::Break {
                 break;

@@ -99,12 +99,6 @@ impl Reply {
         &self.bytes[self.head..]
     }
 
-    /// Bytes of the body.
-    #[must_use]
-    pub fn body_len(&self) -> usize {
-        self.bytes.len() - self.head
-    }
-
     /// The status line without its end, for the log.
     #[must_use]
     pub fn status_line(&self) -> &[u8] {
@@ -245,7 +239,7 @@ mod tests {
         let len = parse::head_end(bytes, 0).expect("a whole head");
         let mut head = ResponseHead::default();
         let framing = parse::response(&bytes[..len], &ResponseRules::default(), &mut head);
-        assert_eq!(framing, Ok(Framing::Length(reply.body_len() as u64)));
+        assert_eq!(framing, Ok(Framing::Length(reply.body().len() as u64)));
         assert!(head.hop.close || reply.status < 400);
         (head, String::from_utf8_lossy(bytes).into_owned())
     }
@@ -274,8 +268,8 @@ mod tests {
         let reply = error(404, 0);
         let head = reply.head();
         assert!(head.ends_with(b"\r\n\r\n"));
-        assert_eq!(head.len() + reply.body_len(), reply.bytes.len());
-        assert!(reply.body_len() > 0);
+        assert_eq!(head.len() + reply.body().len(), reply.bytes.len());
+        assert!(!reply.body().is_empty());
     }
 
     #[test]
