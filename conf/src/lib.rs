@@ -91,6 +91,9 @@
 //! | limits of 0: not documented | at least a second, but `Grace` | 0 would fail each request |
 //! | `Priority 0` is refused (4.23) or counts as 1 (4.6) | 1, with a warning | old files load |
 //! | `DynScale` is unknown | every 5 s (every `Alive` if that is less) weights follow response times, up to 8 times and down to an eighth | as 2.6 documents it |
+//! | `WebDAV` of 2.0 is about its own methods | as `xHTTP 2`, which also has `PUT`, `DELETE` and `PATCH` | one scale for all versions |
+//! | `TTL -1` is unknown since 4.0 | as 2.4 to 2.8: the key's hash chooses | nodes agree without sessions |
+//! | `Disable TLSv1_3` is unknown; patched versions differ | TLS 1.3 alone is left out | with all older ones nothing would be left |
 //! | `HAport` is unknown; in 2.6 it alone revives a backend | a dead backend must answer at both ports | the backend serves at its own |
 //! | `WorkerMinCount` and its like size the thread pool | no effect, with a warning | there are no worker threads |
 //! | an address that is not found is a socket's path | only without `Port`, with a warning | a host name that is misspelt is an error |

@@ -60,6 +60,8 @@ pub(crate) enum Value {
     Number(u64),
     Flag(bool),
     Time(Duration),
+    /// A number below 0.
+    Negative,
     /// Which of the row's words, counted from 0.
     Word(usize),
     /// A file name, made absolute or relative to the working directory.

@@ -5,6 +5,7 @@
 
 use crate::diag::{Findings, Problem};
 use crate::grammar::{Status, Switch};
+use crate::lower;
 use crate::source::{FileId, Sources, Span};
 use crate::tree::Statement;
 use std::collections::HashMap;
@@ -34,8 +35,8 @@ enum Why {
     Old(&'static str),
     /// It has no effect, for this reason.
     Idle(&'static str),
-    /// An `IgnoreCase` before it, which is out of date, holds for it.
-    Case,
+    /// Another statement, which is out of date, is about it too.
+    Other,
 }
 
 /// How an old word is said today.
@@ -49,12 +50,17 @@ enum Today {
     Page,
     /// `XSSLHeaders`: by `HeaderOption`.
     SslHeaders,
+    /// `WebDAV` and `MSDAV`: by `xHTTP`.
+    Methods,
     /// Not at all: what it does is done where it has an effect.
     Elsewhere,
 }
 
 /// Directives whose patterns `IgnoreCase` is about.
 const CASED: [&str; 7] = ["URL", "Path", "Query", "QueryParam", "StringMatch", "CheckURL", "DeleteHeader"];
+
+/// Directives that say together which methods a listener allows.
+const METHODS: [&str; 3] = ["xHTTP", "WebDAV", "MSDAV"];
 
 /// How an old word is said today, if it is one.
 fn today(word: &str) -> Option<Today> {
@@ -65,6 +71,9 @@ fn today(word: &str) -> Option<Today> {
         "headrequire" => Today::Word("Header"),
         "headdeny" => Today::Word("Not Header"),
         "ignorecase" => Today::Elsewhere,
+        "webdav" | "msdav" => Today::Methods,
+        "disablesslv2" => Today::Word("Disable SSLv2"),
+        "disablesslv3" => Today::Word("Disable SSLv3"),
         "xsslheaders" => Today::SslHeaders,
         old if old.starts_with("err") && old.len() == 6 => Today::Page,
         _ => return None,
@@ -88,7 +97,7 @@ pub(crate) fn advise(tree: &[Statement], sources: &Sources, findings: &mut Findi
                 let text = format!("{} has no effect: {why}", change.statement.row.name);
                 findings.push(Problem::warning(change.statement.keyword, text));
             }
-            Why::Case => {}
+            Why::Other => {}
         }
     }
     for (_, change, more) in old {
@@ -107,11 +116,12 @@ pub(crate) fn advise(tree: &[Statement], sources: &Sources, findings: &mut Findi
 
 /// The statement in today's words, if that is short and on one line.
 fn ready_to_paste(change: &Change<'_>, sources: &Sources) -> Option<String> {
-    if !change.statement.sound || today(&change.statement.word) == Some(Today::Elsewhere) {
+    if !change.statement.sound {
         return None;
     }
     let text = rewritten(sources, extent(change.statement), &change.edits);
-    (text.len() <= PASTE_MAX && !text.contains('\n')).then_some(text)
+    // Nobody is told to write a comment.
+    (!text.starts_with('#') && text.len() <= PASTE_MAX && !text.contains('\n')).then_some(text)
 }
 
 /// The files of a configuration whose text changes, with the new text of each.
@@ -165,16 +175,40 @@ fn walk<'t>(
             });
         }
         if let Some(general) = row.advice(&statement.word) {
-            changes.push(Change { statement, why: Why::Old(general), edits: edits(statement, sources) });
+            let edits = match today(&statement.word) {
+                Some(Today::Methods) => of_methods(statement, block, sources),
+                _ => edits(statement, sources),
+            };
+            changes.push(Change { statement, why: Why::Old(general), edits });
+        } else if METHODS.contains(&row.name) && block.iter().any(says_methods) {
+            let edits = of_methods(statement, block, sources);
+            changes.push(Change { statement, why: Why::Other, edits });
         } else if *ignore_case && statement.sound && CASED.contains(&row.name) && !says_case(statement) {
             let edits = vec![put_in(statement.keyword, " -icase")];
-            changes.push(Change { statement, why: Why::Case, edits });
+            changes.push(Change { statement, why: Why::Other, edits });
         }
         if row.name == "IgnoreCase" && statement.sound {
             *ignore_case = statement.flag();
         }
         walk(statement.block(), sources, ignore_case, changes);
     }
+}
+
+/// Whether a statement says in an old word which methods are allowed.
+fn says_methods(statement: &Statement) -> bool {
+    statement.sound && today(&statement.word) == Some(Today::Methods)
+}
+
+/// The first of a block's statements about methods says today what they say together; the others are left out.
+fn of_methods(statement: &Statement, block: &[Statement], sources: &Sources) -> Vec<Edit> {
+    if !statement.sound {
+        return Vec::new();
+    }
+    let first = block.iter().find(|other| other.sound && METHODS.contains(&other.row.name));
+    if first.is_some_and(|first| first.keyword != statement.keyword) {
+        return vec![comment_out(statement, sources)];
+    }
+    vec![Edit { at: extent(statement), text: format!("xHTTP {}", lower::methods(block)) }]
 }
 
 fn says_case(statement: &Statement) -> bool {
@@ -209,7 +243,7 @@ fn edits(statement: &Statement, sources: &Sources) -> Vec<Edit> {
             vec![Edit { at: extent(statement), text: format!("HeaderOption {option}") }]
         }
         Some(Today::Elsewhere) => vec![comment_out(statement, sources)],
-        None => Vec::new(),
+        Some(Today::Methods) | None => Vec::new(),
     }
 }
 

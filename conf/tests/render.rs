@@ -113,6 +113,6 @@ fn names_are_looked_up_when_asked() {
 fn the_help_names_each_section_and_what_is_not_supported() {
     let help = help_directives();
     assert!(help.contains("In ListenHTTP:\n"));
-    assert!(help.contains("\n  TTL TIME "));
+    assert!(help.contains("\n  TTL TIME|-1 "));
     assert!(help.contains("(not supported yet)"));
 }

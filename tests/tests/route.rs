@@ -197,25 +197,28 @@ fn a_listener_s_limits_refuse() {
 
 #[test]
 fn each_level_of_methods_holds_those_below() {
-    let rows: [(u8, &[&str], &[&str]); 4] = [
-        (0, &["GET", "POST"], &["PUT", "DELETE", "PATCH"]),
-        (1, &["PUT", "DELETE", "PATCH"], &["PROPFIND", "OPTIONS"]),
+    let rows: [(&str, &[&str], &[&str]); 6] = [
+        ("xHTTP 0", &["GET", "POST"], &["PUT", "DELETE", "PATCH"]),
+        ("xHTTP 1", &["PUT", "DELETE", "PATCH"], &["PROPFIND", "OPTIONS"]),
         (
-            2,
+            "xHTTP 2",
             &["LOCK", "UNLOCK", "PROPFIND", "MKCOL", "OPTIONS", "TRACE", "REPORT"],
             &["SUBSCRIBE", "BPROPFIND"],
         ),
-        (3, &["SUBSCRIBE", "NOTIFY", "BPROPFIND", "POLL", "OPTIONS"], &[]),
+        ("xHTTP 3", &["SUBSCRIBE", "NOTIFY", "BPROPFIND", "POLL", "OPTIONS"], &[]),
+        // Of 2.0 and 2.1.
+        ("WebDAV 1\nxHTTP 1", &["PUT", "PROPFIND", "REPORT"], &["SUBSCRIBE", "BPROPFIND"]),
+        ("WebDAV 1\nMSDAV 1", &["PROPFIND", "SUBSCRIBE", "BPROPFIND"], &[]),
     ];
     let origin = Origin::named("a");
     for (level, allowed, refused) in rows {
-        let proxy = start(&format!("xHTTP {level}\nService\n{}End\n", backend(origin.address(), "")));
+        let proxy = start(&format!("{level}\nService\n{}End\n", backend(origin.address(), "")));
         let ask = |method: &str| proxy.client().ask(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).status;
         for method in allowed {
-            assert_eq!(ask(method), 200, "{method} at level {level}");
+            assert_eq!(ask(method), 200, "{method} with {level}");
         }
         for method in refused {
-            assert_eq!(ask(method), 405, "{method} at level {level}");
+            assert_eq!(ask(method), 405, "{method} with {level}");
         }
     }
 }

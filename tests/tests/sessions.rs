@@ -171,3 +171,28 @@ fn a_backend_that_drops_a_request_lives() {
     }
     assert_eq!(drops.count(), 3);
 }
+
+/// `TTL -1`: nobody keeps a session, and all nodes send a key to the same backend.
+#[test]
+fn keys_alone_can_say_where_they_belong() {
+    let origins = origins(3);
+    let text = by_header("main", "", &origins, "-1");
+    let nodes = [Setup::new().listener(&text).start(), Setup::new().listener(&text).start()];
+    let home = |node: &Proxy, key: usize| get(node, "/", &format!("X-User: {key}\r\n")).text();
+    let homes: Vec<String> = (0..30).map(|key| home(&nodes[0], key)).collect();
+    assert_eq!(homes.iter().collect::<BTreeSet<_>>().len(), 3, "keys are spread: {homes:?}");
+    // The round robin of this one is at another place.
+    get(&nodes[1], "/", "");
+    for _ in 0..2 {
+        (0..30).for_each(|key| assert_eq!(home(&nodes[1], key), homes[key]));
+    }
+    let (_, service) = nodes[0].control("GET", "/listener/1/main");
+    assert!(service["sessions"].is_null() && service["session_type"] == "HEADER", "{service:#}");
+    assert_eq!(nodes[0].control("PUT", "/session/1/main/0?key=5").0, 400);
+    // While its backend gets nothing new, a key is with another one; others stay.
+    assert_eq!(nodes[0].control("DELETE", "/listener/1/main/0").0, 200);
+    for (key, before) in homes.iter().enumerate() {
+        let now = home(&nodes[0], key);
+        assert!(if before == "0" { now == "1" } else { now == *before }, "{key}: {before}, {now}");
+    }
+}

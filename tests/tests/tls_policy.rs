@@ -49,6 +49,17 @@ fn versions_and_groups_are_as_configured() {
     assert!(passed || told.contains("Groups: X25519MLKEM768 is not known to OpenSSL"), "{told}");
 }
 
+/// `Disable TLSv1_3` is about that version alone, towards clients; the word of a patched Pound is taken for today's.
+#[test]
+fn the_newest_version_can_be_left_out() {
+    let papers = Papers::new();
+    let proxy = start(&papers, "DisableSSLv3\nDisable TLSv1_3", &mirror());
+    assert!(s_client(&proxy, &["-tls1_3"]).contains("Cipher is (NONE)"));
+    assert!(s_client(&proxy, &[]).contains("Protocol  : TLSv1.2"));
+    let (passed, told) = check(&papers, "Disable TLSv1_3\nMinProto TLSv1_3");
+    assert!(!passed && told.contains("no version of TLS is left"), "{told}");
+}
+
 /// `HSTS` is in each response, once: in those of backends, of rules, and in our own pages.
 #[test]
 fn responses_say_that_the_site_is_to_be_reached_over_tls() {

@@ -11,6 +11,9 @@ pub(super) const ROWS: &[Row] = &[
         .section(Scope::TunnelBackend)
         .repeat(Repeat::Once)
         .ahead(),
+    row("Use", BACKEND, "be the global backend of this name; Priority and Disabled may stand beside it")
+        .takes(&[one(Kind::Text, "name")])
+        .repeat(Repeat::Once),
     row("Address", BOTH, "its address, host name, or the path of its UNIX socket")
         .takes(&[one(Kind::Address, "address")])
         .repeat(Repeat::Once),

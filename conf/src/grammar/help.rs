@@ -108,6 +108,7 @@ impl Argument {
             Kind::Number { .. } => "N".to_owned(),
             Kind::Size { .. } => "SIZE".to_owned(),
             Kind::Time { .. } => "TIME".to_owned(),
+            Kind::TimeOrNegative { .. } => "TIME|-1".to_owned(),
             Kind::Octal => "OCTAL".to_owned(),
             Kind::Flag => "yes|no".to_owned(),
             Kind::Address => "ADDRESS".to_owned(),

@@ -45,6 +45,12 @@ pub(super) const ROWS: &[Row] = &[
         .repeat(Repeat::Once),
     row("xHTTP", LISTENER, "which methods are allowed: 0 to 4, each with those before (0)")
         .takes(&[one(Kind::Number { min: 0, max: 4 }, "level")]),
+    row("WebDAV", LISTENER, "allow the methods of WebDAV, as xHTTP 2 does (no)")
+        .takes(&[one(Kind::Flag, "value")])
+        .instead("xHTTP 2"),
+    row("MSDAV", LISTENER, "allow the methods of WebDAV and Microsoft's, as xHTTP 3 does (no)")
+        .takes(&[one(Kind::Flag, "value")])
+        .instead("xHTTP 3"),
     row("Client", LISTENER, "how long a client may be silent").takes(&[one(Kind::Time { min: 1 }, "limit")]),
     row("CheckURL", LISTENER, "what each request's URL must match, else 501")
         .takes(&[one(Kind::Text, "pattern")])

@@ -213,6 +213,8 @@ pub(crate) enum Kind {
     Size { min: u64, max: u64 },
     /// Seconds, or a number with s, m, h or d after it; at least so many seconds.
     Time { min: u64 },
+    /// As `Time`, or a number below 0.
+    TimeOrNegative { min: u64 },
     /// An octal number up to 7777.
     Octal,
     /// 1 yes true on, or 0 no false off, in lower case.

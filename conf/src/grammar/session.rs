@@ -13,7 +13,12 @@ const TYPES: Kind = Kind::Word(&["IP", "BASIC", "URL", "PARM", "COOKIE", "HEADER
 
 pub(super) const ROWS: &[Row] = &[
     row("Type", SESSION, "where the key of a session is found").takes(&[one(TYPES, "type")]),
-    row("TTL", SESSION, "how long a session may be idle").takes(&[one(Kind::Time { min: 1 }, "time")]),
+    row(
+        "TTL",
+        SESSION,
+        "how long a session may be idle; -1 keeps none: the key itself says which backend it is",
+    )
+    .takes(&[one(Kind::TimeOrNegative { min: 1 }, "time")]),
     row("ID", SESSION, "name of the parameter, cookie or header that holds the key")
         .takes(&[one(Kind::Text, "name")]),
 ];

@@ -9,7 +9,7 @@ const BACKEND: &[Scope] = &[Scope::Backend];
 const CARDS: &[Scope] = &[Scope::Engine, Scope::Provider];
 const ENGINE: &[Scope] = &[Scope::Engine];
 const MODES: &[&str] = &["auto", "async", "threads", "sync"];
-const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2"]);
+const VERSIONS: Kind = Kind::Word(&["SSLv2", "SSLv3", "TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"]);
 const OLDEST: Kind = Kind::Word(&["TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"]);
 const HSTS_WORDS: Kind = Kind::Word(&["includeSubDomains", "preload"]);
 
@@ -39,12 +39,17 @@ pub(super) const ROWS: &[Row] = &[
         .takes(&[many(Kind::Text, "ciphers")])
         .switches(&[Switch::CipherList, Switch::CipherSuites])
         .repeat(Repeat::Many),
-    row("Disable", BOTH, "do not speak this version of TLS nor an older one")
+    row("Disable", BOTH, "do not speak this version of TLS nor an older one; TLSv1_3 is about itself alone")
         .takes(&[one(VERSIONS, "version")])
         .repeat(Repeat::Many),
+    row("DisableSSLv2", HTTPS, "as Disable SSLv2").instead("Disable SSLv2"),
+    row("DisableSSLv3", HTTPS, "as Disable SSLv3").instead("Disable SSLv3"),
     row("MinProto", BOTH, "the oldest version of TLS that is spoken").takes(&[one(OLDEST, "version")]),
     row("Groups", BOTH, "groups for the exchange of keys, the best first")
         .takes(&[many(Kind::Text, "group")]),
+    row("DHParams", HTTPS, "accepted; the library chooses groups that are safe, and Groups names them")
+        .takes(&[one(Kind::Text, "file")])
+        .idle("the library chooses groups that are safe; Groups names them"),
     row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)").takes(&[one(Kind::Flag, "value")]),
     row("SSLAllowClientRenegotiation", HTTPS, "renegotiation by clients: 0 no, 1 secure, 2 any (0)")
         .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),

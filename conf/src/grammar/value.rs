@@ -52,6 +52,7 @@ pub(crate) fn read(kind: Kind, token: &Token, base: &Path) -> Result<Value, Stri
         Kind::Number { min, max } => bare_only(ranged(digits(text), min, max)),
         Kind::Size { min, max } => bare_only(ranged(size(text), min, max)),
         Kind::Time { min } => bare_only(time(text, min)),
+        Kind::TimeOrNegative { min } => bare_only(negative(text).or_else(|| time(text, min))),
         Kind::Octal => bare_only(octal(text)),
         Kind::Flag => bare_only(flag(text)),
         Kind::Word(words) => {
@@ -108,6 +109,11 @@ fn time(text: &str, min: u64) -> Option<Value> {
     Some(Value::Time(Duration::from_secs(seconds)))
 }
 
+fn negative(text: &str) -> Option<Value> {
+    let number = digits(text.strip_prefix('-')?)?;
+    (number > 0).then_some(Value::Negative)
+}
+
 fn octal(text: &str) -> Option<Value> {
     digits(text)?;
     u64::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777).map(Value::Number)
@@ -146,6 +152,7 @@ impl Kind {
             Kind::Size { min, max } => format!("{min} to {max} bytes, such as 65536 or 64k"),
             Kind::Time { min: 0 } => "seconds, or a time such as 90s, 2m, 1h or 1d".to_owned(),
             Kind::Time { min } => format!("at least {min} second, or a time such as 90s, 2m, 1h or 1d"),
+            Kind::TimeOrNegative { min } => format!("{}, or -1", Kind::Time { min }.expected()),
             Kind::Octal => "permission bits in octal, such as 660".to_owned(),
             Kind::Flag => "yes, true, on, 1, or no, false, off, 0 (in lower case)".to_owned(),
             Kind::Address => "an address, a host name or a socket path".to_owned(),

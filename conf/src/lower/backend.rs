@@ -68,7 +68,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// `Backend` of a service: its own, or with the name of a global one that one.
+    /// `Backend` of a service: its own, or with the name of a global one or with `Use` that one.
     pub(super) fn service_backend(
         &mut self,
         statement: &Statement,
@@ -76,12 +76,19 @@ impl Lowering<'_> {
         position: usize,
     ) -> Option<Backend> {
         let global = statement.text(0).filter(|name| self.backends.names.contains_key(*name));
-        let Some(name) = global else {
+        let used = super::find(statement.block(), "Use").filter(|used| used.sound);
+        let Some(name) = global.or_else(|| used?.text(0)) else {
             return self.server(statement, self.limits());
         };
+        if let Some(used) = used
+            && !self.is_global(used)
+        {
+            return None;
+        }
         let mut change = Use { seat, position, name: name.to_owned(), priority: None, disabled: None };
         for inner in self.meant(statement.block()) {
             match inner.row.name {
+                "Use" if global.is_none() => {}
                 "Priority" => change.priority = Some(self.priority(inner)),
                 "Disabled" => change.disabled = Some(inner.flag()),
                 other => {
@@ -103,19 +110,28 @@ impl Lowering<'_> {
         seat: Seat,
         position: usize,
     ) -> Option<Backend> {
-        let name = statement.text(0)?.to_owned();
-        if !self.backends.names.contains_key(&name) {
-            let names = self.backends.names.keys().map(String::as_str);
-            let mut problem =
-                Problem::error(statement.place(0), format!("no global Backend is named \"{name}\""));
-            if let Some(near) = suggest::nearest(&name, names) {
-                problem = problem.help(format!("did you mean \"{near}\"?"));
-            }
-            self.findings.push(problem);
+        if !self.is_global(statement) {
             return None;
         }
+        let name = statement.text(0)?.to_owned();
         self.backends.uses.push(Use { seat, position, name, priority: None, disabled: None });
         Some(stand_in())
+    }
+
+    /// Whether there is a global backend of the name that a statement gives; it is reported if not.
+    fn is_global(&mut self, statement: &Statement) -> bool {
+        let name = statement.text(0).unwrap_or_default();
+        if self.backends.names.contains_key(name) {
+            return true;
+        }
+        let names = self.backends.names.keys().map(String::as_str);
+        let mut problem =
+            Problem::error(statement.place(0), format!("no global Backend is named \"{name}\""));
+        if let Some(near) = suggest::nearest(name, names) {
+            problem = problem.help(format!("did you mean \"{near}\"?"));
+        }
+        self.findings.push(problem);
+        false
     }
 
     /// Puts named backends where they are used.
@@ -167,6 +183,11 @@ impl Lowering<'_> {
         let (tls, server_name) = self.server_tls(&meant);
         for inner in meant {
             match inner.row.name {
+                "Use" => {
+                    let text = "Use stands in a backend of a service only, which is neither global nor for emergencies";
+                    self.error(inner.keyword, text);
+                    return None;
+                }
                 "Address" => address = Some(inner),
                 "Port" => port = Some(inner),
                 "HAport" => ha_port = Some(inner),
@@ -179,7 +200,7 @@ impl Lowering<'_> {
             }
         }
         let Some(address) = address else {
-            if super::find(block, "Address").is_none() {
+            if super::find(block, "Address").or(super::find(block, "Use")).is_none() {
                 let problem =
                     Problem::error(statement.keyword, format!("{} has no Address", statement.row.name));
                 self.findings.push(problem.expected("Address in this section"));

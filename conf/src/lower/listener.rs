@@ -46,6 +46,7 @@ impl Lowering<'_> {
         let mut labels = HashMap::new();
         let mut pages = HashMap::new();
         let mut rules = Rules::default();
+        listener.methods = methods(statement.block());
         self.enter(statement.block());
         self.https = https.then(|| tls::Reading::of(statement));
         for inner in self.meant(statement.block()) {
@@ -106,7 +107,6 @@ impl Lowering<'_> {
     fn listener_setting(&mut self, statement: &Statement, listener: &mut Listener) {
         let url = Default { exact: false, ignore_case: self.defaults.ignore_case };
         match statement.row.name {
-            "xHTTP" => listener.methods = statement.number(0).and_then(|n| u8::try_from(n).ok()).unwrap_or(0),
             "Client" => listener.client = statement.time(),
             "CheckURL" => listener.check_url = self.pattern(statement, url),
             // Pound's own way to say that there is no limit.
@@ -123,7 +123,7 @@ impl Lowering<'_> {
             }
             "RewriteErrors" => listener.rewrite_errors = statement.flag(),
             "RewriteDestination" => listener.rewrite_destination = statement.flag(),
-            // Address, Port and SocketFrom mean something only together.
+            // Address, Port and SocketFrom mean something only together, and so do xHTTP, WebDAV and MSDAV.
             _ => {}
         }
     }
@@ -188,4 +188,17 @@ impl Lowering<'_> {
             }
         }
     }
+}
+
+/// The group of methods that a listener's `xHTTP` allows, and `WebDAV` and `MSDAV` of 2.0 and 2.1 beside it.
+pub(crate) fn methods(block: &[Statement]) -> u8 {
+    let sound = || block.iter().filter(|statement| statement.sound);
+    let level = |statement: &Statement| match statement.row.name {
+        "xHTTP" => statement.number(0).and_then(|level| u8::try_from(level).ok()),
+        "WebDAV" => statement.flag().then_some(2),
+        "MSDAV" => statement.flag().then_some(3),
+        _ => None,
+    };
+    let last = |name: &str| sound().rfind(|statement| statement.row.name == name).and_then(level);
+    ["xHTTP", "WebDAV", "MSDAV"].into_iter().filter_map(last).max().unwrap_or(0)
 }

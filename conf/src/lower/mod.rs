@@ -31,6 +31,7 @@ mod time_format;
 mod tls;
 mod tunnel;
 
+pub(crate) use listener::methods;
 pub use tls::certificate_files;
 
 use crate::diag::{Findings, Problem};

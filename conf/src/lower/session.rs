@@ -5,7 +5,6 @@ use crate::diag::Problem;
 use crate::grammar::SessionType;
 use crate::model::{Session, SessionKind};
 use crate::tree::Statement;
-use std::time::Duration;
 
 impl Lowering<'_> {
     /// `Session`; none when it is incomplete, which is reported.
@@ -15,7 +14,8 @@ impl Lowering<'_> {
         for inner in self.meant(block) {
             match inner.row.name {
                 "Type" => kind = inner.word(0).and_then(|index| SessionType::ALL.get(index).copied()),
-                "TTL" => ttl = Some(inner.time()),
+                // Hashed keys need no session to be kept: 2.4 to 2.8 said so by a number below 0.
+                "TTL" => ttl = Some(inner.time()).filter(|ttl| !ttl.is_zero()),
                 "ID" => id = inner.text(0).map(|name| (name.to_owned(), inner.place(0))),
                 _ => {}
             }
@@ -68,6 +68,6 @@ impl Lowering<'_> {
                 }
             }
         };
-        Some(Session { kind, ttl: ttl.unwrap_or(Duration::ZERO) })
+        Some(Session { kind, ttl })
     }
 }

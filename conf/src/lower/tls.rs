@@ -63,8 +63,9 @@ impl Lowering<'_> {
                 tls.depth = statement.number(1).and_then(|n| u8::try_from(n).ok()).unwrap_or(DEPTH);
             }
             "Ciphers" => ciphers(statement, &mut tls.ciphers),
-            "Disable" => tls.oldest = tls.oldest.max(Some(oldest(statement))),
-            "MinProto" => tls.oldest = tls.oldest.max(Some(least(statement))),
+            "Disable" => self.disable(statement, &mut tls.oldest, &mut tls.without_1_3),
+            "DisableSSLv2" | "DisableSSLv3" => tls.oldest = tls.oldest.max(Some(TlsVersion::Tls10)),
+            "MinProto" => self.at_least(statement, &mut tls.oldest, tls.without_1_3),
             "Groups" => tls.groups = groups(statement),
             "StrictSNI" => tls.strict_names = statement.flag(),
             "HSTS" => tls.hsts = Some(transport_security(statement)),
@@ -117,6 +118,36 @@ impl Lowering<'_> {
         tls.staples.extend(self.readable(statement).map(|file| (place, file)));
     }
 
+    /// `Disable` of a version and all older ones; but of TLS 1.3 alone, since nothing would be left.
+    fn disable(&mut self, statement: &Statement, oldest: &mut Option<TlsVersion>, without_1_3: &mut bool) {
+        match statement.word(0) {
+            Some(2) => *oldest = (*oldest).max(Some(TlsVersion::Tls11)),
+            Some(3) => *oldest = (*oldest).max(Some(TlsVersion::Tls12)),
+            Some(4) => *oldest = Some(TlsVersion::Tls13),
+            Some(5) => *without_1_3 = true,
+            // SSLv2 and SSLv3.
+            _ => *oldest = (*oldest).max(Some(TlsVersion::Tls10)),
+        }
+        self.check_versions(statement, *oldest, *without_1_3);
+    }
+
+    /// `MinProto`.
+    fn at_least(&mut self, statement: &Statement, oldest: &mut Option<TlsVersion>, without_1_3: bool) {
+        *oldest = (*oldest).max(Some(match statement.word(0) {
+            Some(0) => TlsVersion::Tls10,
+            Some(1) => TlsVersion::Tls11,
+            Some(2) => TlsVersion::Tls12,
+            _ => TlsVersion::Tls13,
+        }));
+        self.check_versions(statement, *oldest, without_1_3);
+    }
+
+    fn check_versions(&mut self, statement: &Statement, oldest: Option<TlsVersion>, without_1_3: bool) {
+        if without_1_3 && oldest == Some(TlsVersion::Tls13) {
+            self.error(statement.keyword, "no version of TLS is left");
+        }
+    }
+
     /// What `ListenHTTPS` cannot do without.
     pub(super) fn check_listener_tls(&mut self, statement: &Statement) {
         if super::find(statement.block(), "Cert").is_none() {
@@ -136,8 +167,8 @@ impl Lowering<'_> {
             match statement.row.name {
                 "HTTPS" | "Cert" if statement.file(0).is_some() => tls.certificate = self.readable(statement),
                 "Ciphers" => ciphers(statement, &mut tls.ciphers),
-                "Disable" => tls.oldest = tls.oldest.max(Some(oldest(statement))),
-                "MinProto" => tls.oldest = tls.oldest.max(Some(least(statement))),
+                "Disable" => self.disable(statement, &mut tls.oldest, &mut tls.without_1_3),
+                "MinProto" => self.at_least(statement, &mut tls.oldest, tls.without_1_3),
                 "Groups" => tls.groups = groups(statement),
                 "ServerName" => server_name = self.server_name(statement),
                 "VerifyPeer" => verified = statement.flag().then_some(*statement),
@@ -291,25 +322,4 @@ fn transport_security(statement: &Statement) -> String {
         }
     }
     value
-}
-
-/// The version that `MinProto` names.
-fn least(statement: &Statement) -> TlsVersion {
-    match statement.word(0) {
-        Some(0) => TlsVersion::Tls10,
-        Some(1) => TlsVersion::Tls11,
-        Some(2) => TlsVersion::Tls12,
-        _ => TlsVersion::Tls13,
-    }
-}
-
-/// The version after the one that `Disable` names.
-fn oldest(statement: &Statement) -> TlsVersion {
-    match statement.word(0) {
-        Some(2) => TlsVersion::Tls11,
-        Some(3) => TlsVersion::Tls12,
-        Some(4) => TlsVersion::Tls13,
-        // SSLv2 and SSLv3.
-        _ => TlsVersion::Tls10,
-    }
 }

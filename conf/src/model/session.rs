@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct Session {
     /// Where the key is found.
     pub kind: SessionKind,
-    /// Idle life of a session.
-    pub ttl: Duration,
+    /// Idle life of a session; `None`: none is kept, and the key itself says which backend it belongs to.
+    pub ttl: Option<Duration>,
 }
 
 /// Where the key of a session is found (pound.md section 7).

@@ -26,6 +26,8 @@ pub struct ListenerTls {
     pub ciphers: Ciphers,
     /// `Disable` and `MinProto`: the oldest version that is spoken; `None` leaves it to the library.
     pub oldest: Option<TlsVersion>,
+    /// `Disable TLSv1_3`: TLS 1.3 is not spoken.
+    pub without_1_3: bool,
     /// `Groups`, in OpenSSL's form; `None` leaves them to the library.
     pub groups: Option<String>,
     /// `StrictSNI`: a client that asks for a name that no certificate has is refused.
@@ -64,6 +66,8 @@ pub struct ServerTls {
     pub ciphers: Ciphers,
     /// `Disable` and `MinProto`: the oldest version that is spoken; `None` leaves it to the library.
     pub oldest: Option<TlsVersion>,
+    /// `Disable TLSv1_3`: TLS 1.3 is not spoken.
+    pub without_1_3: bool,
     /// `Groups`, in OpenSSL's form; `None` leaves them to the library.
     pub groups: Option<String>,
     /// `VerifyPeer`: how its certificate is verified; `None` takes any, as Pound does.

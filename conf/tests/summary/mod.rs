@@ -162,7 +162,8 @@ fn service(out: &mut String, service: &Service, indent: &str) {
     add(out, "balancer", &service.balancer, &Balancer::Random);
     add(out, "dyn_scale", &service.dyn_scale, &false);
     if let Some(session) = &service.session {
-        let _ = write!(out, " session {:?} {:?}", session.kind, session.ttl);
+        let ttl = session.ttl.map_or("hashed".to_owned(), |ttl| format!("{ttl:?}"));
+        let _ = write!(out, " session {:?} {ttl}", session.kind);
     }
     match &service.condition {
         Condition::All(all) if all.is_empty() => {}

@@ -1,6 +1,6 @@
 //! What connections to backends need for handshakes.
 
-use super::{about, ffi, reason, set_ciphers, set_groups, set_oldest, set_revoked};
+use super::{about, ffi, reason, set_ciphers, set_groups, set_revoked, set_versions};
 use openssl::error::ErrorStack;
 use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslSession, SslSessionCacheMode,
@@ -41,7 +41,7 @@ impl Dialer {
                 .set_private_key_file(file, SslFiletype::PEM)
                 .map_err(|error| about(file, reason(&error)))?;
         }
-        set_oldest(&mut context, tls.oldest)?;
+        set_versions(&mut context, tls.oldest, tls.without_1_3)?;
         set_ciphers(&mut context, &tls.ciphers)?;
         set_groups(&mut context, tls.groups.as_deref())?;
         context.set_mode(

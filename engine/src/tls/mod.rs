@@ -263,7 +263,15 @@ fn reason(stack: &ErrorStack) -> String {
     last.unwrap_or("OpenSSL gives no reason").to_owned()
 }
 
-fn set_oldest(context: &mut SslContextBuilder, oldest: Option<TlsVersion>) -> Result<(), String> {
+fn set_versions(
+    context: &mut SslContextBuilder,
+    oldest: Option<TlsVersion>,
+    without_1_3: bool,
+) -> Result<(), String> {
+    if without_1_3 {
+        let set = context.set_max_proto_version(Some(SslVersion::TLS1_2));
+        set.map_err(|error| format!("Disable: {}", reason(&error)))?;
+    }
     let Some(oldest) = oldest else { return Ok(()) };
     let version = match oldest {
         TlsVersion::Tls10 => SslVersion::TLS1,

@@ -5,7 +5,7 @@ use super::resume::Resume;
 use super::session::{Asking, Manner};
 use super::staple::{self, Staple};
 use super::wallet::{Pair, Wallet};
-use super::{about, ffi, names, reason, set_ciphers, set_groups, set_oldest};
+use super::{about, ffi, names, reason, set_ciphers, set_groups, set_versions};
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
     AlpnError, NameType, SniError, SslAlert, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions,
@@ -172,7 +172,7 @@ impl Certificates {
         if !staples.is_empty() {
             staple::serve(&mut context, staples)?;
         }
-        set_oldest(&mut context, tls.oldest)?;
+        set_versions(&mut context, tls.oldest, tls.without_1_3)?;
         if tls.ciphers.list.is_none() {
             context.set_cipher_list(FORWARD_SECRET).map_err(|error| reason(&error))?;
         }

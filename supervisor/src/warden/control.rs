@@ -252,8 +252,8 @@ impl Control {
         let found = self.objects.service(&self.of.plan, path).ok_or(Refusal::NotFound)?;
         let Found::Service(service) = found else { return Err(Refusal::BadParameter) };
         let service = self.of.plan.service(service);
-        let session = service.session.as_ref().ok_or(Refusal::BadParameter)?;
-        Ok((found, ServiceId(service.row), session.ttl_ms))
+        let ttl_ms = service.session.as_ref().and_then(|session| session.ttl_ms);
+        Ok((found, ServiceId(service.row), ttl_ms.ok_or(Refusal::BadParameter)?))
     }
 }
 

@@ -238,7 +238,8 @@ impl View<'_> {
     fn sessions(&self, ix: ServiceIx) -> Value {
         let (plan, segment) = (&self.of.plan, &self.of.segment);
         let service = plan.service(ix);
-        if service.session.is_none() {
+        // Where keys themselves say where they belong, none is kept either.
+        if service.session.as_ref().is_none_or(|session| session.ttl_ms.is_none()) {
             return Value::Null;
         }
         let shown = shown(plan, segment, ix);

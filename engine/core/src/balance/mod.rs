@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod dynamic;
+mod hashed;
 pub mod outcome;
 pub mod pick;
 #[cfg(test)]

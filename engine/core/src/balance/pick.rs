@@ -1,6 +1,6 @@
 //! The choice of a backend: sessions first, then the balancer, then emergencies.
 
-use super::scale;
+use super::{hashed, scale};
 use crate::route::plan::{BackendIx, BackendKind, Plan, ServicePlan};
 use ounce_conf::model::Balancer;
 use ounce_mem::{BackendId, Backends, Owner, Segment, ServiceId};
@@ -84,7 +84,7 @@ impl Tried {
 ///
 /// `key` is the request's session key, if it has one and the service keeps sessions. A known session's
 /// backend is taken even if it is disabled (disabling stops new sessions only), unless it is dead or was
-/// tried; a new session is created at once. Without a session the balancer chooses among the active
+/// tried; a new session is created at once. A service that keeps none (`TTL -1`) goes by the key alone. Without a session the balancer chooses among the active
 /// backends that were not tried, emergencies only when no regular one is left. `random` is a fresh uniform
 /// number. `None` when no backend is left.
 #[expect(clippy::too_many_arguments, reason = "one call per request; every argument is a different fact")]
@@ -101,13 +101,16 @@ pub fn pick(
     let (Some(session), Some(key)) = (&service.session, key) else {
         return choose(plan, service, segment, tried, random);
     };
+    let Some(ttl_ms) = session.ttl_ms else {
+        return hashed::choose(plan, service, segment, key, tried);
+    };
     let (sessions, row) = (segment.sessions(), ServiceId(service.row));
     let usable = |id: BackendId| {
         let backend = service.all_backends().find(|&ix| plan.backend(ix).row == id.0)?;
         let alive = segment.backends().status(id).alive && plan.is_there(plan.backend(backend), segment);
         (alive && !tried.contains(service.position(backend))).then_some(backend)
     };
-    let known = sessions.find(row, key, now_ms, session.ttl_ms);
+    let known = sessions.find(row, key, now_ms, ttl_ms);
     if let Some(backend) = known.and_then(usable) {
         return Some(backend);
     }
@@ -115,7 +118,7 @@ pub fn pick(
     let id = BackendId(plan.backend(chosen).row);
     if known.is_none() {
         // Another worker may have created the session since the look-up: its choice stands.
-        let winner = sessions.insert(row, key, id, now_ms, session.ttl_ms, owner);
+        let winner = sessions.insert(row, key, id, now_ms, ttl_ms, owner);
         if winner == id {
             return Some(chosen);
         }
@@ -124,7 +127,7 @@ pub fn pick(
         }
     }
     // The session names a backend that is dead, gone from the configuration, or failed this request.
-    sessions.replace(row, key, id, now_ms, session.ttl_ms, owner);
+    sessions.replace(row, key, id, now_ms, ttl_ms, owner);
     Some(chosen)
 }
 
@@ -153,23 +156,11 @@ fn choose_among(
     let active = |ix: BackendIx| {
         segment.backends().is_active(BackendId(plan.backend(ix).row)) && !tried.contains(service.position(ix))
     };
-    let mut next = group.start;
-    while next < group.end {
-        let ix = BackendIx(next);
-        next += 1;
-        if let BackendKind::Name(name) = &plan.backend(ix).kind {
-            next = name.places.end;
-            // Who is switched off here is the name, with all its places.
-            if !segment.backends().status(BackendId(plan.backend(ix).row)).disabled {
-                for place in plan.occupied(ix, segment).filter(|&place| active(place)) {
-                    let group = segment.places().share(BackendId(plan.backend(place).row)).group;
-                    candidates.join(place, group);
-                }
-            }
-        } else if active(ix) {
-            candidates.join(ix, 0);
+    each(plan, segment, group, |ix| {
+        if active(ix) {
+            candidates.join(ix, group_of(plan, segment, ix));
         }
-    }
+    });
     let chosen = match (candidates.count, service.balancer) {
         (0, _) => return None,
         // A single one needs no draw, and the shared position stays where it is.
@@ -179,6 +170,40 @@ fn choose_among(
     };
     // Weights that change just now may leave a turn to nobody.
     chosen.or_else(|| candidates.nth_at_least(0, 0))
+}
+
+/// Calls `visit` with each backend that there is now, active or not: the places of a name stand for it.
+pub(super) fn each(plan: &Plan, segment: &Segment, among: &Range<u32>, mut visit: impl FnMut(BackendIx)) {
+    let mut next = among.start;
+    while next < among.end {
+        let ix = BackendIx(next);
+        next += 1;
+        let BackendKind::Name(name) = &plan.backend(ix).kind else {
+            visit(ix);
+            continue;
+        };
+        next = name.places.end;
+        // Who is switched off here is the name, with all its places.
+        if !segment.backends().status(BackendId(plan.backend(ix).row)).disabled {
+            plan.occupied(ix, segment).for_each(&mut visit);
+        }
+    }
+}
+
+/// The group of a place, which its record in the DNS says; other backends are of the first one.
+pub(super) fn group_of(plan: &Plan, segment: &Segment, ix: BackendIx) -> u16 {
+    let backend = plan.backend(ix);
+    backend.place.map_or(0, |_| segment.places().share(BackendId(backend.row)).group)
+}
+
+/// The weight of a backend, whatever its response times.
+pub(super) fn weight_of(plan: &Plan, segment: &Segment, ix: BackendIx) -> u64 {
+    let backend = plan.backend(ix);
+    let own = || match segment.places().share(BackendId(backend.row)).weight {
+        0 => backend.priority,
+        weight => weight,
+    };
+    u64::from(if backend.place.is_some() { own() } else { backend.priority })
 }
 
 /// The backends that may be chosen, of the lowest group in which there is one: one snapshot of who they are, since their
@@ -227,12 +252,7 @@ impl<'a> Candidates<'a> {
     }
 
     fn priority(&self, ix: BackendIx) -> u64 {
-        let backend = self.plan.backend(ix);
-        let own = || match self.segment.places().share(BackendId(backend.row)).weight {
-            0 => backend.priority,
-            weight => weight,
-        };
-        u64::from(if backend.place.is_some() { own() } else { backend.priority })
+        weight_of(self.plan, self.segment, ix)
     }
 
     fn weight_of(&self, ix: BackendIx) -> u64 {

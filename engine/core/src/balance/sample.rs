@@ -39,8 +39,14 @@ impl Fleet {
 
     /// Equal regular backends and a session of 60 seconds.
     pub(crate) fn sticky(kind: SessionKind, backends: Vec<Backend>) -> Fleet {
-        let session = Session { kind, ttl: Duration::from_secs(60) };
+        let session = Session { kind, ttl: Some(Duration::from_secs(60)) };
         Fleet::build(Balancer::Iwrr, backends, Vec::new(), Some(session))
+    }
+
+    /// Backends that keys alone choose among.
+    pub(crate) fn hashed(backends: Vec<Backend>, emergency: Vec<Backend>) -> Fleet {
+        let session = Session { kind: SessionKind::Ip, ttl: None };
+        Fleet::build(Balancer::Iwrr, backends, emergency, Some(session))
     }
 
     fn build(

@@ -108,13 +108,14 @@ pub fn learn_from(
     owner: Owner,
 ) -> bool {
     let Some(session) = &service.session else { return false };
+    let Some(ttl_ms) = session.ttl_ms else { return false };
     let Some(key) = learn(&session.kind, &head.fields, bytes) else { return false };
     let (sessions, row) = (segment.sessions(), ServiceId(service.row));
-    if sessions.find(row, key.as_bytes(), now_ms, session.ttl_ms).is_some() {
+    if sessions.find(row, key.as_bytes(), now_ms, ttl_ms).is_some() {
         return false;
     }
     let id = BackendId(plan.backend(backend).row);
-    sessions.insert(row, key.as_bytes(), id, now_ms, session.ttl_ms, owner) == id
+    sessions.insert(row, key.as_bytes(), id, now_ms, ttl_ms, owner) == id
 }
 
 /// The value of a cookie in `name=value; name=value`; the name in any case.

@@ -249,7 +249,7 @@ impl Compiler<'_> {
             session: service
                 .session
                 .as_ref()
-                .map(|session| SessionPlan { kind: session.kind.clone(), ttl_ms: millis(session.ttl) }),
+                .map(|session| SessionPlan { kind: session.kind.clone(), ttl_ms: session.ttl.map(millis) }),
             balancer: service.balancer,
             dyn_scale: service.dyn_scale,
             log_suppress: service.log_suppress.iter().fold(0, |bits, class| bits | 1 << (class & 7)),

@@ -272,8 +272,8 @@ impl ServicePlan {
 pub struct SessionPlan {
     /// Where the key is found.
     pub kind: SessionKind,
-    /// Idle life of a session.
-    pub ttl_ms: u64,
+    /// Idle life of a session; `None`: none is kept, and the key itself says which backend it belongs to.
+    pub ttl_ms: Option<u64>,
 }
 
 /// A backend of one service.
