@@ -121,6 +121,7 @@
 //! | a body that ends with its TLS connection is complete | only with close_notify (RFC 9112 9.8) | a cut would pass for an end |
 //! | ticket keys are each process's own | in shared memory: they change each `TicketLifetime` (2 h), or come from `TicketKeyFile` | sessions are resumed by any worker, after reloads and deaths, and by other nodes |
 //! | without `Ciphers` the library's list holds | also so, but for exchanges of keys by RSA: forward secrecy is not left to the client; versions are the library's | a stolen key must not open what was recorded |
+//! | the password of an encrypted key is asked for at the terminal | such a key is refused | nobody is there when a reload reads it |
 //! | plain HTTP on a TLS port is closed without a word | answered 400 | the client learns what is wrong |
 //! | OCSP responses are not sent | those of `OCSP` or of `CERT.ocsp` are, while they are valid; one that the issuer has not signed is an error, one that is past a warning, since a file that nobody has refreshed must not keep a site down | asked for |
 //! | certificates are read at the start alone | also when they change, with `Cert -filewatch` and `OCSP -filewatch`, the word that other files are watched with | a renewal ends no connection |

@@ -57,6 +57,24 @@ fn certificates_of_backends_are_verified() {
     }
 }
 
+/// A backend that does not want us is alive, as long as nobody asked whether it is the right one: whatever its certificate.
+#[test]
+fn backends_that_turn_us_away_are_alive() {
+    let papers = papers();
+    let port = Port::reserve();
+    let (address, pem) = (port.address(), papers.path("b.pem").display().to_string());
+    let words = ["openssl", "s_server", "-quiet", "-tls1_2", "-www", "-Verify", "1", "-accept"];
+    let files = [&address.to_string(), "-cert", &pem];
+    let words = words.into_iter().chain(files).map(str::to_owned).collect();
+    let _server = Server::start(port, words);
+    let outer = outer(address, "");
+    for _ in 0..3 {
+        assert_eq!(outer.client().get("/").status, 503);
+    }
+    let said = outer.problems().all();
+    assert!(said.iter().filter(|line| line.contains("link: TLS failed")).count() == 3, "{said:?}");
+}
+
 /// `CRLlist` refuses a backend whose certificate was revoked, and no other.
 #[test]
 fn revoked_backends_are_refused() {

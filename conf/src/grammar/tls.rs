@@ -26,6 +26,8 @@ pub(super) const ROWS: &[Row] = &[
     )
     .takes(&[one(Kind::Source, "key"), optional(Kind::Text, "engine")])
     .repeat(Repeat::Many),
+    row("Key", BACKEND, "key of the Cert of this section, as in ListenHTTPS")
+        .takes(&[one(Kind::Source, "key"), optional(Kind::Text, "engine")]),
     row(
         "ClientCert",
         HTTPS,

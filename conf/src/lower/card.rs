@@ -124,7 +124,8 @@ impl Lowering<'_> {
         }
     }
 
-    fn key_named(&mut self, statement: &Statement) -> Option<Key> {
+    /// The key that a `Key` names.
+    pub(super) fn key_named(&mut self, statement: &Statement) -> Option<Key> {
         let (text, place) = (statement.text(0)?, statement.place(0));
         if text.is_empty() || text.contains('\0') {
             self.error(place, "this cannot be the name of a key");

@@ -157,15 +157,19 @@ impl Lowering<'_> {
     }
 
     /// The TLS directives of a backend's section, which are given as they were meant: TLS, and the server's name.
-    pub(super) fn server_tls(&mut self, meant: &[&Statement]) -> (Option<ServerTls>, Option<String>) {
+    pub(super) fn server_tls(&mut self, meant: &[&Statement]) -> (Option<Box<ServerTls>>, Option<String>) {
         let mut server_name = None;
         let mut tls = ServerTls::default();
         let https = meant.iter().any(|statement| statement.row.name == "HTTPS");
         let (mut verified, mut authorities, mut revoked) = (None, Vec::new(), None);
-        let mut needs_verification = None;
+        let (mut needs_verification, mut needs_certificate) = (None, None);
         for statement in meant {
             match statement.row.name {
                 "HTTPS" | "Cert" if statement.file(0).is_some() => tls.certificate = self.readable(statement),
+                "Key" => {
+                    tls.key = self.key_named(statement);
+                    needs_certificate = Some(*statement);
+                }
                 "Ciphers" => ciphers(statement, &mut tls.ciphers),
                 "Disable" => self.disable(statement, &mut tls.oldest, &mut tls.without_1_3),
                 "MinProto" => self.at_least(statement, &mut tls.oldest, tls.without_1_3),
@@ -188,6 +192,15 @@ impl Lowering<'_> {
                 self.findings.push(problem.expected("HTTPS in this section"));
             }
         }
+        let certificate = |statement: &&Statement| {
+            matches!(statement.row.name, "HTTPS" | "Cert") && statement.file(0).is_some()
+        };
+        if let Some(statement) = needs_certificate
+            && !meant.iter().any(certificate)
+        {
+            let problem = Problem::error(statement.keyword, "Key stands without Cert");
+            self.findings.push(problem.expected("Cert with the file of its certificate in this section"));
+        }
         if let Some(statement) = verified {
             let name = self.peer_name(statement, meant, server_name.as_deref());
             tls.verify = name.map(|name| Box::new(Verify { name, authorities, revoked }));
@@ -197,7 +210,7 @@ impl Lowering<'_> {
             let problem = Problem::error(statement.keyword, text);
             self.findings.push(problem.expected("VerifyPeer yes in this section"));
         }
-        (https.then_some(tls), server_name)
+        (https.then(|| Box::new(tls)), server_name)
     }
 
     /// Whom the certificate of a backend must be for.

@@ -75,7 +75,7 @@ pub struct Server {
     /// `ConnTO`: connect limit.
     pub connect_timeout: Duration,
     /// `HTTPS`: TLS to this server.
-    pub tls: Option<ServerTls>,
+    pub tls: Option<Box<ServerTls>>,
     /// `ServerName`: sent as SNI and in place of Host.
     pub server_name: Option<String>,
     /// `HAport`: where somebody must answer too, or the backend is taken for dead.

@@ -60,8 +60,10 @@ pub struct Watched {
 /// TLS towards a backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerTls {
-    /// `Cert`: PEM file with our certificate and its key.
+    /// `Cert`: PEM file with our certificate and mostly its key.
     pub certificate: Option<PathBuf>,
+    /// `Key`: the key, if it is not in the file of its certificate.
+    pub key: Option<Key>,
     /// `Ciphers`.
     pub ciphers: Ciphers,
     /// `Disable` and `MinProto`: the oldest version that is spoken; `None` leaves it to the library.

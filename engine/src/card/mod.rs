@@ -20,8 +20,8 @@ pub(crate) use help::CREW;
 use crate::crew::{Crew, Manner};
 use crate::tls::{Errand, Hand, Learnt};
 use crate::worker::Worker;
-use ounce_core::Event;
 use ounce_core::observe::problem;
+use ounce_core::{Event, Fault};
 use ounce_mem::{Counter, Key};
 use ounce_sys::ring::Ring;
 use pause::Pauses;
@@ -186,9 +186,14 @@ impl<R: Ring> Worker<'_, R> {
 
     /// Refuses a handshake that a card or a thread has had for too long, or that neither can take.
     fn give_up(&mut self, key: Key) {
-        let Some(tls) = self.socket(key).and_then(|socket| socket.tls.as_mut()) else { return };
+        let Some(socket) = self.socket(key) else { return };
+        let to_backend = socket.backend.is_some();
+        let Some(tls) = &mut socket.tls else { return };
         tls.give_up();
         let established = tls.is_established();
+        if to_backend && !established {
+            return self.report(key, Event::Failed(Fault::Handshake));
+        }
         self.counters.add(Counter::TlsFailures, 1);
         self.report(key, if established { Event::Truncated } else { Event::Eof });
     }

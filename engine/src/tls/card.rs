@@ -5,12 +5,12 @@
 
 use super::ffi::{Trial, Trying};
 use super::session::Manner;
-use super::wallet::{KeyText, Pair, Wallet};
-use super::{about, ffi, words};
+use super::wallet::{KeyText, Pair, Wallet, named_key};
+use super::{about, ffi, servers, words};
 use openssl::hash::MessageDigest;
 use openssl::pkey::{HasPublic, Id, PKey, PKeyRef, Private, Public};
 use openssl::sign::{Signer, Verifier};
-use ounce_conf::model::{Card, CardKind, CardMode, Config, Key, ListenerTls};
+use ounce_conf::model::{Card, CardKind, CardMode, Config, Key, ListenerTls, ServerTls};
 use ounce_sys::process;
 use std::ffi::CString;
 use std::fmt::Display;
@@ -97,11 +97,10 @@ impl Cards {
 }
 
 impl Keys<'_> {
-    /// The key of a pair of a listener, if it is on a card: or why the card does not give it.
-    pub(super) fn of(self, tls: &ListenerTls, pair: &Pair) -> Option<Result<PKey<Private>, String>> {
+    /// The key of a pair, of which this is known, if it is on a card: or why the card does not give it.
+    pub(super) fn of(self, pair: &Pair, named: Option<&Key>) -> Option<Result<PKey<Private>, String>> {
         let Keys::Held(cards) = self else { return None };
-        let (_, key) = tls.keys.iter().find(|(of, _)| Some(*of) == pair.place)?;
-        (pair.key == KeyText::Elsewhere).then(|| cards.held(key))
+        (pair.key == KeyText::Elsewhere).then_some(named).flatten().map(|key| cards.held(key))
     }
 }
 
@@ -182,11 +181,19 @@ pub(super) fn covers_files(all: &[Card]) -> bool {
     covering(all).is_some()
 }
 
-/// A key of a listener and what it has to fit.
+/// Who shows the certificate of a key, by its place in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bearer {
+    /// This listener, to its clients.
+    Listener(usize),
+    /// We, to this backend.
+    Backend(usize),
+}
+
+/// A key and what it has to fit.
 #[derive(Debug)]
 pub(super) struct Proof {
-    /// The place of its listener.
-    pub(super) listener: usize,
+    pub(super) bearer: Bearer,
     /// The card that has a part in it, if that can be told.
     pub(super) card: Option<Card>,
     /// Software can do without that card.
@@ -199,38 +206,55 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Every key that a card may have a part in.
+    /// Every key that a card may have a part in: of listeners, and of what backends are shown, where software does what
+    /// is to be done with keys in files.
     ///
     /// # Errors
     /// What cannot be loaded.
     pub(super) fn all<'t>(
         listeners: impl Iterator<Item = Option<(&'t ListenerTls, &'t Wallet)>>,
+        backends: impl Iterator<Item = (usize, &'t ServerTls)>,
         all: &[Card],
         cards: &Cards,
     ) -> Result<Vec<Proof>, String> {
-        let covering = covering(all);
-        let provider = || all.iter().find(|card| matches!(card.kind, CardKind::Provider { .. }));
         let mut proofs = Vec::new();
         for (listener, (tls, wallet)) in listeners.enumerate().filter_map(|(at, of)| Some((at, of?))) {
             for pair in &wallet.pairs {
-                let held = tls.keys.iter().find(|(of, _)| Some(*of) == pair.place).map(|(_, key)| key);
-                let (name, key, card) = match held {
-                    Some(of @ Key::Engine { id, card }) => {
-                        (format!("Key \"{id}\""), cards.held(of)?, all.get(*card))
-                    }
-                    Some(of @ Key::Store(uri)) => (format!("Key \"{uri}\""), cards.held(of)?, provider()),
-                    _ if covering.is_none() => continue,
-                    Some(Key::File(file)) => (file.display().to_string(), in_file(pair)?, covering),
-                    None => (pair.file.display().to_string(), in_file(pair)?, covering),
-                };
-                let in_file = matches!(held, None | Some(Key::File(_)));
-                let public = pair.chain()?[0].public_key();
-                let public = public.map_err(|error| about(&pair.file, words(&error)))?;
-                let (file, card) = (pair.file.as_path().into(), card.cloned());
-                proofs.push(Proof { listener, card, in_file, name, file, key, public });
+                let named = named_key(tls, pair.place);
+                if covers_files(all) || named.is_some_and(is_held) {
+                    proofs.push(Proof::of(Bearer::Listener(listener), pair, named, all, cards)?);
+                }
+            }
+        }
+        for (backend, tls) in backends {
+            let named = tls.key.as_ref().filter(|key| is_held(key));
+            if let (Some(file), Some(_)) = (&tls.certificate, named) {
+                let pair = Pair::alone(file, named)?;
+                proofs.push(Proof::of(Bearer::Backend(backend), &pair, named, all, cards)?);
             }
         }
         Ok(proofs)
+    }
+
+    fn of(
+        bearer: Bearer,
+        pair: &Pair,
+        named: Option<&Key>,
+        all: &[Card],
+        cards: &Cards,
+    ) -> Result<Proof, String> {
+        let provider = || all.iter().find(|card| matches!(card.kind, CardKind::Provider { .. }));
+        let (name, key, card) = match named {
+            Some(of @ Key::Engine { id, card }) => (format!("Key \"{id}\""), cards.held(of)?, all.get(*card)),
+            Some(of @ Key::Store(uri)) => (format!("Key \"{uri}\""), cards.held(of)?, provider()),
+            Some(Key::File(file)) => (file.display().to_string(), in_file(pair)?, covering(all)),
+            None => (pair.file.display().to_string(), in_file(pair)?, covering(all)),
+        };
+        let in_file = !named.is_some_and(is_held);
+        let public = pair.chain()?[0].public_key();
+        let public = public.map_err(|error| about(&pair.file, words(&error)))?;
+        let (file, card) = (pair.file.as_path().into(), card.cloned());
+        Ok(Proof { bearer, card, in_file, name, file, key, public })
     }
 
     /// Lets the key sign, and looks at what it signed.
@@ -247,6 +271,11 @@ impl Proof {
             }
         }
     }
+}
+
+/// Whether a key is in no file.
+fn is_held(key: &Key) -> bool {
+    !matches!(key, Key::File(_))
 }
 
 fn in_file(pair: &Pair) -> Result<PKey<Private>, String> {
@@ -279,8 +308,9 @@ fn verify(key: &PKeyRef<Public>, signature: &[u8]) -> Result<bool, openssl::erro
 #[must_use]
 pub fn has_cards(config: &Config) -> bool {
     let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let held = |tls: &ListenerTls| tls.keys.iter().any(|(_, key)| !matches!(key, Key::File(_)));
-    !config.global.cards.is_empty() || listeners.into_iter().any(held)
+    let of_listeners = listeners.flat_map(|tls| tls.keys.iter().map(|(_, key)| key));
+    let of_backends = servers(config).filter_map(|server| server.tls.as_ref()?.key.as_ref());
+    !config.global.cards.is_empty() || of_listeners.chain(of_backends).any(is_held)
 }
 
 /// Loads all cards and keys as workers will, and lets each key sign before and after `descend`, which gives up what
@@ -297,7 +327,8 @@ pub fn prove(config: &Config, descend: impl FnOnce() -> Result<(), String>) -> R
     let open = |tls: Option<_>| tls.map(|tls| Ok((tls, Wallet::read(tls)?))).transpose();
     let opened = listeners.map(open).collect::<Result<Vec<_>, _>>().map_err(one)?;
     let opened = opened.iter().map(|of| of.as_ref().map(|(tls, wallet)| (*tls, wallet)));
-    let proofs = Proof::all(opened, all, &cards).map_err(one)?;
+    let backends = servers(config).enumerate().filter_map(|(at, server)| Some((at, server.tls.as_deref()?)));
+    let proofs = Proof::all(opened, backends, all, &cards).map_err(one)?;
     let wrong: Vec<String> = proofs.iter().filter_map(|proof| proof.show().err()).collect();
     if !wrong.is_empty() {
         return Err(wrong);

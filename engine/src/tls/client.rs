@@ -1,15 +1,17 @@
 //! What connections to backends need for handshakes.
 
+use super::card::Keys;
+use super::session::{Asking, Manner};
+use super::wallet::{KeyText, Pair};
 use super::{about, ffi, reason, set_ciphers, set_groups, set_revoked, set_versions};
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslSession, SslSessionCacheMode,
-    SslVerifyMode,
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslSession, SslSessionCacheMode, SslVerifyMode,
 };
 use openssl::x509::verify::X509CheckFlags;
 use ounce_conf::model::{PeerName, ServerTls, Verify};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The system's authorities in one file, beside OpenSSL's directory of them.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -22,24 +24,33 @@ pub(crate) struct Dialer {
     server_name: Option<String>,
     /// The newest session that the backend offered; the next connection resumes it.
     session: Arc<Mutex<Option<SslSession>>>,
+    /// How handshakes get the signature of a card; unset where none is needed.
+    asking: Arc<OnceLock<Asking>>,
+    /// There is a certificate, but not its key.
+    pub(super) lacks_key: bool,
 }
 
 impl Dialer {
-    /// Builds what connections to a backend need.
+    /// Builds what connections to a backend need. A key on a card that is left out is not there for handshakes either.
     ///
     /// # Errors
     /// What is wrong, with the file it is about.
-    pub(crate) fn build(tls: &ServerTls, server_name: Option<&str>) -> Result<Dialer, String> {
+    pub(super) fn build(
+        tls: &ServerTls,
+        server_name: Option<&str>,
+        keys: Keys<'_>,
+    ) -> Result<Dialer, String> {
         let mut context = SslContextBuilder::new(SslMethod::tls_client()).map_err(|error| reason(&error))?;
         match &tls.verify {
             Some(verify) => set_verify(&mut context, verify)?,
             None => context.set_verify(SslVerifyMode::NONE),
         }
+        let mut lacks_key = false;
         if let Some(file) = &tls.certificate {
-            context.set_certificate_chain_file(file).map_err(|error| about(file, reason(&error)))?;
-            context
-                .set_private_key_file(file, SslFiletype::PEM)
-                .map_err(|error| about(file, reason(&error)))?;
+            let pair = Pair::alone(file, tls.key.as_ref())?;
+            let held = keys.of(&pair, tls.key.as_ref()).transpose()?;
+            pair.give(&mut context, &pair.chain()?, held.as_ref())?;
+            lacks_key = pair.key == KeyText::Elsewhere && held.is_none();
         }
         set_versions(&mut context, tls.oldest, tls.without_1_3)?;
         set_ciphers(&mut context, &tls.ciphers)?;
@@ -58,7 +69,20 @@ impl Dialer {
             Some(PeerName::Dns(name)) => Some(name),
             Some(PeerName::Ip(_)) | None => None,
         });
-        Ok(Dialer { context: context.build(), server_name: asked.map(str::to_owned), session })
+        let server_name = asked.map(str::to_owned);
+        Ok(Dialer { context: context.build(), server_name, session, asking: Arc::default(), lacks_key })
+    }
+
+    /// Sets how handshakes get what a card has to do; the same for whoever shares this dialer.
+    pub(super) fn wait_for_card(&self, manner: Manner, patience_us: u64) {
+        let mut asking = Asking::default();
+        (asking.manner, asking.patience_us) = (manner, patience_us);
+        let set = self.asking.set(asking);
+        debug_assert!(set.is_ok(), "it has one key");
+    }
+
+    pub(super) fn asking(&self) -> Asking {
+        self.asking.get().copied().unwrap_or_default()
     }
 
     /// A connection that is about to begin.

@@ -1,7 +1,9 @@
 //! Handshakes without traffic, for whoever wants to know whether a backend is the one that it should be.
 
+use super::card::Keys;
 use super::client::Dialer;
 use openssl::ssl::{ErrorCode, SslStream};
+use openssl::x509::X509VerifyResult;
 use ounce_core::Plan;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -20,7 +22,8 @@ impl Greeter {
     /// What is wrong, with the file it is about.
     pub fn build(plan: &Plan) -> Result<Vec<Option<Greeter>>, String> {
         super::of_backends(plan, |tls, name| match tls.verify {
-            Some(_) => Dialer::build(tls, name).map(|dialer| Some(Greeter { dialer })),
+            // No card is loaded here: what its key signs is for workers to show.
+            Some(_) => Dialer::build(tls, name, Keys::LeftOut).map(|dialer| Some(Greeter { dialer })),
             None => Ok(None),
         })
     }
@@ -30,7 +33,8 @@ impl Greeter {
     pub fn greet(&self) -> Option<Greeting> {
         let mut ssl = self.dialer.connection().ok()?;
         ssl.set_connect_state();
-        Some(Greeting { stream: SslStream::new(ssl, Wire::default()).ok()? })
+        let stream = SslStream::new(ssl, Wire::default()).ok()?;
+        Some(Greeting { stream, lacks_key: self.dialer.lacks_key })
     }
 }
 
@@ -60,6 +64,8 @@ impl Write for Wire {
 /// One handshake.
 pub struct Greeting {
     stream: SslStream<Wire>,
+    /// The backend may ask for a certificate of ours that there is no key for.
+    lacks_key: bool,
 }
 
 /// How far it is.
@@ -80,8 +86,15 @@ impl Greeting {
         match self.stream.do_handshake() {
             Ok(()) => Progress::Done,
             Err(error) if error.code() == ErrorCode::WANT_READ => Progress::Going,
+            Err(_) if self.lacks_key && self.is_shown() => Progress::Done,
             Err(_) => Progress::Failed,
         }
+    }
+
+    /// The backend has shown the certificate that it should have.
+    fn is_shown(&self) -> bool {
+        let ssl = self.stream.ssl();
+        ssl.peer_certificate().is_some() && ssl.verify_result() == X509VerifyResult::OK
     }
 
     /// What is to be sent next.

@@ -41,12 +41,14 @@ pub(crate) use session::{Errand, Learnt};
 pub use session::{Pulled, Session};
 pub use wallet::Wallet;
 
-use card::{Cards, Keys, Proof, covers_files};
+use card::{Bearer, Cards, Keys, Proof, covers_files};
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslMethod, SslVersion};
 use openssl::x509::store::X509Lookup;
 use openssl::x509::verify::X509VerifyFlags;
-use ounce_conf::model::{BackendKind, Card, Ciphers, Config, Key, ListenerTls, ServerTls, TlsVersion};
+use ounce_conf::model::{
+    BackendKind, Card, Ciphers, Config, Key, ListenerTls, Server, ServerTls, TlsVersion,
+};
 use ounce_core::{Plan, route};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -123,9 +125,9 @@ impl Tls {
         };
         let software = opened().map(|of| of.filter(alone).map(build).transpose());
         let software: Vec<Option<Certificates>> = software.collect::<Result<_, _>>()?;
-        let dialers = of_backends(plan, |tls, name| Dialer::build(tls, name).map(Some))?;
+        let dialers = of_backends(plan, |tls, name| Dialer::build(tls, name, Keys::Held(&cards)).map(Some))?;
         cards.take_over(all)?;
-        let proofs = Proof::all(opened(), all, &cards)?;
+        let proofs = Proof::all(opened(), first_places(plan), all, &cards)?;
         let certificates = opened().map(|of| of.map(build).transpose());
         let mut certificates: Vec<Option<Certificates>> = certificates.collect::<Result<_, _>>()?;
         for (certificates, alone) in certificates.iter_mut().zip(&software) {
@@ -167,8 +169,17 @@ impl Tls {
                 Err(error) => return Err(error),
             };
             let patience_us = u64::try_from(proof.patience().as_micros()).unwrap_or(u64::MAX / 2);
-            if let Some(Some(certificates)) = self.certificates.get_mut(proof.listener) {
-                certificates.wait_for_card(manner, patience_us);
+            match proof.bearer {
+                Bearer::Listener(at) => {
+                    if let Some(Some(certificates)) = self.certificates.get_mut(at) {
+                        certificates.wait_for_card(manner, patience_us);
+                    }
+                }
+                Bearer::Backend(at) => {
+                    if let Some(Some(dialer)) = self.dialers.get(at) {
+                        dialer.wait_for_card(manner, patience_us);
+                    }
+                }
             }
         }
         Ok(())
@@ -194,6 +205,26 @@ fn of_backends<T: Clone>(
     Ok(made)
 }
 
+/// The TLS of each backend, those of a name once.
+fn first_places(plan: &Plan) -> impl Iterator<Item = (usize, &ServerTls)> {
+    let first =
+        plan.backends.iter().enumerate().filter(|(_, of)| of.place.is_none_or(|place| place.number == 0));
+    first.filter_map(|(at, backend)| match &backend.kind {
+        route::BackendKind::Server { tls: Some(tls), .. } => Some((at, &**tls)),
+        _ => None,
+    })
+}
+
+/// All servers that a configuration names.
+fn servers(config: &Config) -> impl Iterator<Item = &Server> {
+    let services = config.listeners.iter().flat_map(|listener| &listener.services).chain(&config.services);
+    let backends = services.flat_map(|service| service.backends.iter().chain(&service.emergency));
+    backends.filter_map(|backend| match &backend.kind {
+        BackendKind::Server(server) => Some(server),
+        _ => None,
+    })
+}
+
 /// What is known of a configuration's certificates once they were read.
 #[derive(Debug, Default)]
 pub struct Opened {
@@ -209,6 +240,8 @@ pub struct Opened {
 /// # Errors
 /// What is wrong.
 pub fn open(config: &Config) -> Result<Opened, Vec<String>> {
+    // All processes that read such files are children of the one that does this.
+    ffi::ask_nobody();
     let (mut opened, mut faults) = (Opened::default(), Vec::new());
     for (listener, of) in config.listeners.iter().enumerate() {
         if let Some(tls) = &of.tls
@@ -217,10 +250,9 @@ pub fn open(config: &Config) -> Result<Opened, Vec<String>> {
             faults.push(error);
         }
     }
-    let services = config.listeners.iter().flat_map(|listener| &listener.services).chain(&config.services);
-    for backend in services.flat_map(|service| service.backends.iter().chain(&service.emergency)) {
-        let BackendKind::Server(server) = &backend.kind else { continue };
-        let dialer = server.tls.as_ref().map(|tls| Dialer::build(tls, server.server_name.as_deref()));
+    for server in servers(config) {
+        let name = server.server_name.as_deref();
+        let dialer = server.tls.as_ref().map(|tls| Dialer::build(tls, name, Keys::LeftOut));
         faults.extend(dialer.and_then(Result::err));
     }
     if faults.is_empty() { Ok(opened) } else { Err(faults) }

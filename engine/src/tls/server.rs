@@ -4,7 +4,7 @@ use super::card::Keys;
 use super::resume::Resume;
 use super::session::{Asking, Manner};
 use super::staple::{self, Staple};
-use super::wallet::{Pair, Wallet};
+use super::wallet::{Pair, Wallet, named_key};
 use super::{about, ffi, names, reason, set_ciphers, set_groups, set_versions};
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
@@ -73,7 +73,7 @@ impl Certificates {
     ) -> Result<Certificates, String> {
         let mut held = Vec::new();
         for pair in &wallet.pairs {
-            if let (Some(place), Some(key)) = (pair.place, keys.of(tls, pair)) {
+            if let (Some(place), Some(key)) = (pair.place, keys.of(pair, named_key(tls, pair.place))) {
                 held.push((place, key?));
             }
         }
@@ -159,15 +159,12 @@ impl Certificates {
         let mut context = SslContextBuilder::new(SslMethod::tls_server()).map_err(|error| reason(&error))?;
         let mut staples = Vec::new();
         for pair in pairs {
-            let (file, chain) = (&pair.file, pair.chain()?);
+            let chain = pair.chain()?;
             if let Some((response, bytes)) = &pair.response {
                 staples.push(Staple::of(response, bytes, &chain)?);
             }
-            ffi::use_chain(&mut context, &chain).map_err(|error| about(file, reason(&error)))?;
             let held = self.held.iter().find(|(place, _)| Some(*place) == pair.place);
-            let Some(key) = pair.key()?.or_else(|| held.map(|(_, key)| key.clone())) else { continue };
-            context.set_private_key(&key).map_err(|error| about(file, reason(&error)))?;
-            context.check_private_key().map_err(|error| about(file, reason(&error)))?;
+            pair.give(&mut context, &chain, held.map(|(_, key)| key))?;
         }
         if !staples.is_empty() {
             staple::serve(&mut context, staples)?;

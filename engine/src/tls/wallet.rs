@@ -6,8 +6,10 @@
 //! them, and to nobody else, and what held it is wiped.
 
 use super::packing::{Packer, Unpacker, wipe};
-use super::{about, reason};
+use super::{about, ffi, reason};
+use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
+use openssl::ssl::SslContextBuilder;
 use openssl::x509::X509;
 use ounce_conf::model::{Key, ListenerTls};
 use ounce_sys::{parcel, regular};
@@ -17,6 +19,9 @@ use std::path::{Path, PathBuf};
 
 /// Most bytes of a file.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What is wrong with a key that takes a password.
+const ENCRYPTED: &str = "the key is encrypted, and nobody is there to be asked for its password";
 
 /// Bytes that are wiped when nobody needs them any more.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub struct Wallet {
     pub(super) revoked: Option<Vec<u8>>,
 }
 
-/// A certificate, its key and its response.
+/// A certificate, its key and its response. Backends are shown such as well, read for them alone.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Pair {
     /// Its place among those that the configuration named; `None` for one that its directory has got since.
@@ -183,10 +188,17 @@ impl Pair {
         place: Option<usize>,
         file: &Path,
     ) -> Result<Pair, String> {
-        let key = tls.keys.iter().find(|(of, _)| Some(*of) == place).map(|(_, key)| key);
+        Ok(Pair { place, statement, ..Pair::alone(file, named_key(tls, place))? })
+    }
+
+    /// Reads a certificate that stands for itself, and its key.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub(super) fn alone(file: &Path, key: Option<&Key>) -> Result<Pair, String> {
         Ok(Pair {
-            place,
-            statement,
+            place: None,
+            statement: 0,
             file: file.to_owned(),
             chain: Secret(contents(file)?),
             key: match key {
@@ -196,6 +208,24 @@ impl Pair {
             },
             response: None,
         })
+    }
+
+    /// Gives a context the chain, which is this pair's, and the key: its own, or this one, which is in no file.
+    ///
+    /// # Errors
+    /// What is wrong with them, with the file.
+    pub(super) fn give(
+        &self,
+        context: &mut SslContextBuilder,
+        chain: &[X509],
+        held: Option<&PKey<Private>>,
+    ) -> Result<(), String> {
+        let failed = |error: ErrorStack| about(&self.file, reason(&error));
+        ffi::use_chain(context, chain).map_err(failed)?;
+        let own = self.key()?;
+        let Some(key) = own.as_ref().or(held) else { return Ok(()) };
+        context.set_private_key(key).map_err(failed)?;
+        context.check_private_key().map_err(failed)
     }
 
     /// The certificate and those above it; there is at least one.
@@ -222,8 +252,13 @@ impl Pair {
             KeyText::Elsewhere => return Ok(None),
         };
         // Nobody is at a terminal who could be asked for a password.
-        let key = PKey::private_key_from_pem_callback(pem, |_| Ok(0));
-        key.map(Some).map_err(|error| about(file, reason(&error)))
+        let mut asked = false;
+        let key = PKey::private_key_from_pem_callback(pem, |_| {
+            asked = true;
+            Ok(0)
+        });
+        let why = |error| if asked { ENCRYPTED.to_owned() } else { reason(&error) };
+        key.map(Some).map_err(|error| about(file, why(error)))
     }
 
     /// Tells this state of its files from any other.
@@ -238,6 +273,11 @@ impl Pair {
         }
         openssl::sha::sha256(&of_all)
     }
+}
+
+/// The `Key` of the certificate at a place.
+pub(super) fn named_key(tls: &ListenerTls, place: Option<usize>) -> Option<&Key> {
+    tls.keys.iter().find(|(of, _)| Some(*of) == place).map(|(_, key)| key)
 }
 
 /// Where there is a response about a certificate, if anywhere: in the file that is named for it, or in the one beside

@@ -345,7 +345,7 @@ pub enum BackendKind {
         /// Inactivity limit after an upgrade.
         ws_ms: u64,
         /// TLS to it.
-        tls: Option<ServerTls>,
+        tls: Option<Box<ServerTls>>,
         /// Sent as SNI and in place of Host.
         server_name: Option<String>,
         /// Where somebody must answer too.

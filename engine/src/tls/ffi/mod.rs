@@ -217,6 +217,11 @@ pub(super) fn one_line(name: &X509NameRef) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Lets the library ask nobody for passwords, whatever it comes across in a file.
+pub(super) fn ask_nobody() {
+    nobody();
+}
+
 /// Answers every question for a PIN with nothing: who could answer is not at a terminal.
 fn nobody() -> *const c_void {
     // SAFETY: the method is the library's own and lives for ever.

@@ -65,6 +65,11 @@ pub(in crate::tls) struct Asking {
 }
 
 impl Asking {
+    /// The library has seen the first of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// A card has a part in it.
     fn has_card(&self) -> bool {
         self.manner != Manner::Here || self.replaceable
@@ -227,7 +232,8 @@ impl Session {
             }
             Step::Stopped { code, card } => {
                 // Our signature comes before the client's certificate: with that here, it is the client's that is bad.
-                if card && self.asking.has_card() && ssl.peer_certificate().is_none() {
+                let ours = !ssl.is_server() || ssl.peer_certificate().is_none();
+                if card && self.asking.has_card() && ours {
                     self.asking.answered = Some(false);
                 } else if resumed {
                     self.asking.answered = Some(true);
