@@ -76,7 +76,7 @@ impl<R: Ring> Worker<'_, R> {
             let fd = socket.fd;
             self.ring.keep_unsent_low(fd);
         }
-        self.unseal(key);
+        self.unseal_in_turn(key);
     }
 
     fn received(&mut self, token: Token, outcome: Outcome, more: bool) {
@@ -96,10 +96,7 @@ impl<R: Ring> Worker<'_, R> {
                 match &mut socket.tls {
                     Some(tls) => {
                         tls.received(buf);
-                        if tls.is_fresh() {
-                            self.choose_hand(key);
-                        }
-                        self.unseal(key);
+                        self.unseal_in_turn(key);
                     }
                     None => self.report(key, Event::Received(buf)),
                 }
@@ -111,7 +108,7 @@ impl<R: Ring> Worker<'_, R> {
             Outcome::Eof => match &mut socket.tls {
                 Some(tls) => {
                     tls.ended();
-                    self.unseal(key);
+                    self.unseal_in_turn(key);
                 }
                 None => self.report(key, Event::Eof),
             },

@@ -206,6 +206,9 @@ fn work<T>(jobs: &Receiver<Job<T>>, answers: &Sender<T>, bell: &Bell) {
             return;
         }
         bell.ring();
+        // The loop has been woken, and may have to run on this CPU. If it were to take it away in the middle of the next job, it
+        // might be from a holder of one of the library's locks, for which it would then wait.
+        thread::yield_now();
     }
 }
 

@@ -23,6 +23,7 @@ mod card;
 mod complete;
 pub mod crew;
 pub mod feeds;
+mod handshakes;
 pub mod heritage;
 pub mod logout;
 pub mod orders;

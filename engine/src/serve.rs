@@ -23,6 +23,9 @@ const PAGES: u32 = 3072;
 /// Descriptors that are no clients': listeners, log, orders, pipes.
 const RESERVED_FDS: u64 = 256;
 
+/// How many descriptors the kernel's table has room for from the start, if so many may be open: half a mebibyte of it.
+const TABLE_FDS: u64 = 1 << 16;
+
 /// Bytes of an order at most.
 const MESSAGE_BYTES_MAX: usize = 64;
 
@@ -58,6 +61,8 @@ fn run<R: Ring>(
     drop_privileges: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
     let files = process::raise_open_files().map_err(|error| format!("open files: {error}"))?;
+    // Now that there are no threads it takes no time. Whoever has more open will hardly notice.
+    let _ = process::reserve_descriptors(heritage.orders, files.min(TABLE_FDS));
     let utc_offset = clock::utc_offset_s(i64::try_from(clock::wall_us() / 1_000_000).unwrap_or(0));
     // Keys are root's to read, and lie outside of a jail.
     let resume = Resume { segment: Arc::clone(&heritage.segment), lifetime_s: heritage.ticket_lifetime_s };

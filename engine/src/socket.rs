@@ -72,6 +72,8 @@ pub(crate) struct Socket {
     pub(crate) sealed: u32,
     /// The peer has been told by TLS that nothing more will be sent.
     pub(crate) finished: bool,
+    /// A step of its handshake is to be taken.
+    pub(crate) in_line: bool,
     /// Its place among the handshakes that a card has paused.
     pub(crate) pause: Option<Key>,
     /// Its handshake is to show whether the card can be trusted again.
@@ -105,6 +107,7 @@ impl Socket {
             listener: None,
             sealed: 0,
             finished: false,
+            in_line: false,
             pause: None,
             tries_card: false,
             card_until_us: 0,

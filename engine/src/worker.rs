@@ -3,6 +3,7 @@
 use crate::accept::Accepting;
 use crate::card::Desk;
 use crate::crew::Manner;
+use crate::handshakes::Line;
 use crate::heritage::ListeningSocket;
 use crate::logout;
 use crate::orders::Order;
@@ -80,6 +81,7 @@ pub struct Worker<'p, R: Ring> {
     pub(crate) certificates: Vec<Option<Certificates>>,
     /// The same without cards, where software can do without them.
     pub(crate) software: Vec<Option<Certificates>>,
+    pub(crate) line: Line,
     pub(crate) cards: Desk,
     pub(crate) passwords: Passwords,
     pub(crate) wheel: Wheel,
@@ -130,6 +132,7 @@ impl<'p, R: Ring> Worker<'p, R> {
             accepting: Accepting::new(&setup.sockets),
             certificates: setup.tls.certificates,
             software: setup.tls.software,
+            line: Line::default(),
             cards: Desk::new(setup.tls.hand, setup.helpers.clone()),
             passwords: Passwords::new(setup.helpers),
             wheel: Wheel::new(now.mono_us),
@@ -184,6 +187,7 @@ impl<'p, R: Ring> Worker<'p, R> {
         let tick = self.tick();
         self.segment.fleet().beat(self.owner, tick.mono_ms());
         self.counters.add(Counter::Loops, 1);
+        let (came, joined) = (completions.len(), self.line.joined());
         for completion in completions.drain(..) {
             if let Some(completion) = self.complete(completion) {
                 foreign(self, completion);
@@ -198,6 +202,7 @@ impl<'p, R: Ring> Worker<'p, R> {
         }
         self.expire();
         self.expire_cards();
+        self.shake_hands(came.saturating_sub(self.line.joined().wrapping_sub(joined)));
         self.resume_starved();
         self.resume_accepting();
         self.flush_logs();
@@ -206,7 +211,7 @@ impl<'p, R: Ring> Worker<'p, R> {
 
     /// How long the loop may sleep.
     fn patience(&self) -> Duration {
-        if self.passwords.is_due() || self.cards.is_due() {
+        if self.passwords.is_due() || self.cards.is_due() || !self.line.is_empty() {
             return Duration::ZERO;
         }
         let now = self.ring.now().mono_us;

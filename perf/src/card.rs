@@ -136,7 +136,9 @@ fn turn(subject: &Subject, seconds: u32) -> Result<Turn, String> {
     let before = cpu::spent_ns(subject.proxy.pid());
     let began = Instant::now();
     let (shaken, mut times) = thread::scope(|scope| {
-        let plain = scope.spawn(|| ask_meanwhile(plain, &over));
+        let asking = thread::Builder::new().name("plain".into());
+        let plain =
+            asking.spawn_scoped(scope, || ask_meanwhile(plain, &over)).map_err(|error| error.to_string())?;
         let shaken = handshake::crowd(subject.proxy.address(), CLIENTS, seconds);
         over.store(true, Ordering::Relaxed);
         let times = plain.join().unwrap_or_else(|_| Err("a client panicked".into()));

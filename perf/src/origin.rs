@@ -36,7 +36,7 @@ impl Origin {
         for (number, door) in doors.iter().enumerate() {
             epoll.add(&door.listener, EpollEvent::new(EpollFlags::EPOLLIN, number as u64))?;
         }
-        thread::spawn(move || {
+        thread::Builder::new().name("origin".into()).spawn(move || {
             if let Err(error) = cpu::bind_to(cpu) {
                 eprintln!("origin: {error}");
             }
@@ -44,7 +44,7 @@ impl Origin {
             if let Err(error) = state.serve() {
                 eprintln!("origin: {error}");
             }
-        });
+        })?;
         Ok(Origin { addresses })
     }
 

@@ -1,5 +1,6 @@
 //! The life of the program: leaving the terminal, the pid file, signals, rights, the jail.
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, User, getsid, getuid};
 use ounce_tests::barrier::{Gate, until};
@@ -227,6 +228,19 @@ fn each_worker_has_a_processor_of_its_own() {
     let workers: Vec<String> = proxy.workers().into_iter().map(cpus).collect();
     assert!(workers.iter().all(|worker| worker.parse::<usize>().is_ok()), "{workers:?}");
     assert!(own.parse::<usize>().is_ok() || workers[0] != workers[1], "{own}: {workers:?}");
+}
+
+/// A table of descriptors that grows later, with threads around, makes the loop wait.
+#[test]
+fn workers_have_room_for_descriptors_from_the_start() {
+    const ROOM: u64 = 1 << 16;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    let origin = Origin::named("a");
+    let proxy = Setup::new().backends(&[origin.address()]).start();
+    for worker in proxy.workers() {
+        let room = process::status_field(worker, "FDSize").expect("a process");
+        assert!(room.parse::<u64>().expect("a number") >= most.min(ROOM), "{room}");
+    }
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl<R: Ring> Worker<'_, R> {
         let Some(alone) = alone else { return self.cards.crowd.push_back(key) };
         tls.begin_anew(alone, self.ring.pool());
         self.forget_due(key);
-        self.unseal(key);
+        self.unseal_in_turn(key);
     }
 
     /// Takes to heart what a handshake has shown of its card.

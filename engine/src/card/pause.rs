@@ -8,6 +8,7 @@
 //! orphans than there are jobs.
 
 use super::Worker;
+use crate::handshakes::Step;
 use crate::socket::op;
 use crate::tls::{Pulled, Session};
 use ounce_mem::{Counter, Key, Slots};
@@ -127,14 +128,14 @@ impl<R: Ring> Worker<'_, R> {
         let Some(wait) = pauses.waits.get_mut(poll.wait) else { return };
         wait.polls.retain(|of| *of != key);
         if matches!(outcome, Outcome::Ready) {
-            self.go_on(poll.wait);
+            self.line.join(Step::Card(poll.wait));
         } else if wait.polls.is_empty() {
             pauses.wait_blindly(poll.wait, self.ring.now().mono_us);
         }
     }
 
     /// Goes on with a handshake for which its card may have an answer.
-    fn go_on(&mut self, wait: Key) {
+    pub(crate) fn go_on(&mut self, wait: Key) {
         let Some(wait) = self.cards.pauses.waits.remove(wait) else { return };
         for poll in wait.polls {
             self.ring.cancel(token(poll));
@@ -164,7 +165,7 @@ impl<R: Ring> Worker<'_, R> {
     pub(super) fn ask_blindly(&mut self, now_us: u64) {
         if now_us >= self.cards.pauses.blind_us {
             for wait in std::mem::take(&mut self.cards.pauses.blind) {
-                self.go_on(wait);
+                self.line.join(Step::Card(wait));
             }
         }
     }

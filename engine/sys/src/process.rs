@@ -175,13 +175,42 @@ pub fn allow_cpus(cpus: &[usize]) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
+/// Makes room in the table of descriptors for so many: copies `fd`, which has to be open, for a moment. Once threads share
+/// the table, the kernel makes room only after a grace period of RCU, for which whoever needs a descriptor then has to
+/// wait: some tens of milliseconds.
+///
+/// # Errors
+/// What fcntl(2) reports, such as EINVAL for more than may be open.
+pub fn reserve_descriptors(fd: RawFd, count: u64) -> io::Result<()> {
+    let last = libc::c_int::try_from(count.saturating_sub(1)).unwrap_or(libc::c_int::MAX);
+    // SAFETY: no memory is passed; a number that is no descriptor is refused by the kernel.
+    let copy = crate::socket::check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, last) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else has it.
+    drop(unsafe { OwnedFd::from_raw_fd(copy) });
+    Ok(())
+}
+
 /// Lets the calling thread stand back by so many steps of nice(2) when others want its CPU.
 ///
 /// # Errors
-/// What setpriority(2) reports, EACCES for a step that only root may take.
+/// What setpriority(2) reports.
 pub fn give_way(steps: u8) -> io::Result<()> {
-    // SAFETY: no memory is passed. On Linux 0 names the calling thread, not its process.
-    crate::socket::check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, i32::from(steps)) }).map(drop)
+    // SAFETY: no memory is passed. On Linux 0 names the calling thread, not its process; -1 may be an error or a priority,
+    // and is taken for the latter.
+    let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    // SAFETY: as above. What is too much for the kernel counts as the most.
+    crate::socket::check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, now + i32::from(steps)) })
+        .map(drop)
+}
+
+/// Lets the calling thread run when nobody else wants its CPU, and stop as soon as somebody does (SCHED_IDLE, sched(7)).
+///
+/// # Errors
+/// What sched_setscheduler(2) reports.
+pub fn stand_back() -> io::Result<()> {
+    let none = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to a value that lives over the call. 0 names the calling thread.
+    crate::socket::check(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none) }).map(drop)
 }
 
 /// Closes every descriptor but 0, 1, 2 and these.

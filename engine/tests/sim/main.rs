@@ -6,6 +6,7 @@
 
 mod broken;
 mod client;
+mod crowd;
 mod line;
 mod message;
 mod origin;

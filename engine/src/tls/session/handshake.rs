@@ -163,6 +163,12 @@ impl Session {
         self.asking.waiting != Waiting::Nothing || matches!(self.at, At::Away { .. })
     }
 
+    /// What comes in next is for its handshake, and can be looked at.
+    pub(crate) fn is_shaking(&self) -> bool {
+        let anew = matches!(&self.at, At::Here(stream) if stream.plain.is_some());
+        !(self.over || self.waits()) && (!self.established || anew)
+    }
+
     /// The library has seen nothing of it yet.
     pub(crate) fn is_fresh(&self) -> bool {
         !(self.asking.begun || self.over || matches!(self.at, At::Away { .. }))
