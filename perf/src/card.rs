@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// Clients at a time: as many as the card works on at once.
 const CLIENTS: u32 = 256;
 
+/// How long a turn takes at least: the slowest of 100 requests is to say something of more than the crowd's arrival.
+const SECONDS_MIN: u32 = 6;
+
 /// How often a plain request is sent meanwhile.
 const PACE: Duration = Duration::from_millis(1);
 
@@ -52,7 +55,7 @@ struct Turn {
     most_ms: f64,
 }
 
-/// Runs it, so many rounds with turns of so many seconds.
+/// Runs it, so many rounds with turns of so many seconds, or [`SECONDS_MIN`].
 ///
 /// # Errors
 /// What went wrong.
@@ -71,7 +74,7 @@ pub fn run(cpus: Cpus, origin: SocketAddr, rounds: u32, seconds: u32) -> Result<
         eprintln!("round {} of {rounds}: cards", round + 1);
         for at in 0..subjects.len() {
             let at = (at + round as usize) % subjects.len();
-            let turn = turn(&subjects[at], seconds)?;
+            let turn = turn(&subjects[at], seconds.max(SECONDS_MIN))?;
             turns[at].push(turn);
         }
     }

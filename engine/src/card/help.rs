@@ -8,10 +8,10 @@ use ounce_sys::ring::Ring;
 /// The number of the crew.
 pub(crate) const CREW: u32 = 1;
 
-/// A signature takes a token milliseconds, and more than a few of these at once bring nothing. All of them together are to
-/// weigh less than the loop does, which otherwise has to wait for its turn when it wakes: 36 each against 1024.
+/// A signature takes a token milliseconds, and more than a few of these at once bring nothing. They stand back, but not so
+/// far that one which was stopped with a lock in its hands keeps the loop waiting for long.
 pub(super) const TERMS: Terms =
-    Terms { name: "ounce-card", number: CREW, threads_max: 4, jobs_max: 1024, steps_back: 15 };
+    Terms { name: "ounce-card", number: CREW, threads_max: 4, jobs_max: 1024, steps_back: 5 };
 
 impl<R: Ring> Worker<'_, R> {
     /// Sends a handshake to a helper thread for one step.

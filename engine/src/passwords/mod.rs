@@ -17,7 +17,7 @@ use std::hash::{BuildHasher, RandomState};
 /// The helpers: few, since they are for what costs much, and behind every loop, but not so far that on a busy machine
 /// nobody comes in any more.
 const TERMS: Terms =
-    Terms { name: "ounce-password", number: NUMBER, threads_max: 2, jobs_max: 64, steps_back: 10 };
+    Terms { name: "ounce-password", number: NUMBER, threads_max: 2, jobs_max: 64, steps_back: 5 };
 /// The number of the crew.
 pub(crate) const NUMBER: u32 = 0;
 /// Passwords that are remembered at most.
