@@ -144,12 +144,15 @@ impl Socket {
                 }
                 return (None, sealed);
             }
+            if !self.queue.is_empty() && tls.has_room() {
+                tls.announce(self.queue.bytes(), now_us);
+            }
             // What lies ready goes out together, and the last word with it.
             while tls.has_room()
                 && let Some(plain) = self.queue.pop_front()
             {
                 self.sealed += plain.len() as u32;
-                if !tls.push(&plain, now_us) {
+                if !tls.push(&plain) {
                     // A session that seals nothing any more has nothing left to say either.
                     self.broken = true;
                     return (None, sealed);

@@ -183,7 +183,7 @@ impl<'a> Play<'a> {
             let text = vec![self.written[1].len() as u8; length];
             // Also a part of what was not taken whole may arrive.
             self.written[1].extend_from_slice(&text);
-            let _ = self.server.push(&text, 0);
+            let _ = self.server.push(&text);
             self.listen();
         }
     }

@@ -24,14 +24,14 @@ pub const PAGE_BYTES: usize = 16 * 1024;
 /// Free bytes before and after the payload region of a block, for framing. A chunk header of a 64-bit size needs 18.
 pub const MARGIN: usize = 32;
 
-/// Owned bytes: a page of a [`Pool`](crate::Pool), which goes back on drop, or a block of the heap.
+/// Owned bytes: a page or a sheet of a [`Pool`](crate::Pool), which goes back on drop, or a block of the heap.
 ///
 /// Not `Clone`: bytes have one owner and move.
 pub struct Buf {
     /// INVARIANT: the first of `MARGIN + capacity + MARGIN` bytes that this buffer alone may touch. With a home, a
-    /// page of that arena; without one, a block of the global allocator with the layout of [`layout`].
+    /// block of that arena; without one, a block of the global allocator with the layout of [`layout`].
     block: NonNull<u8>,
-    /// The arena that the page belongs to; `None` for the heap.
+    /// The arena that the block belongs to; `None` for the heap.
     home: Option<Rc<Arena>>,
     /// INVARIANT: start <= end <= MARGIN + capacity + MARGIN, and the bytes of start..end are initialised.
     start: u32,
@@ -50,12 +50,13 @@ fn layout(capacity: u32) -> Layout {
 }
 
 impl Buf {
-    /// A fresh, empty page.
+    /// A fresh, empty page or sheet.
     ///
     /// # Safety
-    /// `page` is a page of `home` that is neither free nor owned by another buffer.
-    pub(crate) unsafe fn page(page: NonNull<u8>, home: Rc<Arena>) -> Buf {
-        Buf { block: page, home: Some(home), start: MARGIN_U32, end: MARGIN_U32, capacity: PAGE_BYTES as u32 }
+    /// `block` is a block of `home` that is neither free nor owned by another buffer.
+    pub(crate) unsafe fn pooled(block: NonNull<u8>, home: Rc<Arena>) -> Buf {
+        let capacity = home.payload();
+        Buf { block, home: Some(home), start: MARGIN_U32, end: MARGIN_U32, capacity }
     }
 
     /// An empty block of the heap with room for `capacity` bytes, and the same margins as a page.
@@ -85,7 +86,7 @@ impl Buf {
         buf
     }
 
-    /// Is this a page of a pool?
+    /// Is this a pool's, a page or a sheet?
     #[inline]
     #[must_use]
     pub fn is_page(&self) -> bool {

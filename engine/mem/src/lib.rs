@@ -9,8 +9,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A page of a pool is either on the free list or owned by exactly one [`Buf`]; pages free and pages owned add up
-//!    to the pool. The mapping lives until the last of its buffers is gone.
+//! 1. A page or sheet of a pool is either on the free list or owned by exactly one [`Buf`]; those free and those owned add
+//!    up to the pool. The mapping lives until the last of its buffers is gone.
 //! 2. A [`Key`] never names anything but what it was made for: an index counts its tenants.
 //! 3. Every field of the segment is atomic, and no process trusts what another wrote there: an index read from it is
 //!    checked, a loop over it is bounded by private memory, and its size is sealed.

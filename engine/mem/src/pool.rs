@@ -2,6 +2,9 @@
 //!
 //! The mapping is private and lazily backed: a page that was never taken costs no memory. The free list is last in,
 //! first out, so that a quiet worker goes round with a few pages that stay in its cache.
+//!
+//! Beside its pages a pool has a few sheets: so much in one piece as some pages hold. They are for those who can do
+//! without.
 
 use crate::buf::{Buf, MARGIN, PAGE_BYTES};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
@@ -12,99 +15,139 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-/// Bytes from one page to the next; a multiple of a cache line.
-const STRIDE: usize = MARGIN + PAGE_BYTES + MARGIN;
-const _: () = assert!(STRIDE.is_multiple_of(64));
+/// Bytes of payload that a sheet takes: four pages, each with its margins.
+const SHEET_BYTES: usize = 4 * (MARGIN + PAGE_BYTES + MARGIN);
+
+/// A pool has one sheet for so many pages, a sixteenth of their memory; and one at least.
+const PAGES_PER_SHEET: u32 = 64;
 
 /// A bounded store of pages. Cloning it gives another handle to the same pages.
 #[derive(Clone)]
 pub struct Pool {
-    arena: Rc<Arena>,
+    pages: Rc<Arena>,
+    sheets: Rc<Arena>,
 }
 
-/// The mapping and its free list. It outlives the pool's handles for as long as a page is owned.
+/// A mapping cut into blocks, and its free list. It outlives the pool's handles for as long as a block is owned.
 pub(crate) struct Arena {
-    /// INVARIANT: the start of a private mapping of `pages * STRIDE` bytes that only this arena's pages lie in.
+    /// INVARIANT: the start of a private mapping of `blocks` times the stride that only this arena's blocks lie in.
     base: NonNull<u8>,
-    pages: u32,
-    /// INVARIANT: the indices of the pages that no [`Buf`] owns, each once, each below `pages`.
+    blocks: u32,
+    /// Bytes that each takes.
+    payload: u32,
+    /// INVARIANT: the indices of the blocks that no [`Buf`] owns, each once, each below `blocks`.
     free: RefCell<Vec<u32>>,
     low: Cell<u32>,
 }
 
 impl Pool {
-    /// Maps room for `pages` pages.
+    /// Maps room for `pages` pages, and for sheets.
     ///
     /// # Errors
     /// What mmap(2) reports, and `InvalidInput` for no pages or more than the address space takes.
     pub fn new(pages: u32) -> io::Result<Pool> {
-        let bytes = (pages as usize).checked_mul(STRIDE).filter(|bytes| isize::try_from(*bytes).is_ok());
-        let bytes = bytes.and_then(NonZeroUsize::new).ok_or(io::ErrorKind::InvalidInput)?;
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
-        // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
-        let base =
-            unsafe { mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags) }?;
-        // The lowest page is on top, so that a pool that is never emptied never touches its upper end.
-        let free = RefCell::new((0..pages).rev().collect());
-        Ok(Pool { arena: Rc::new(Arena { base: base.cast(), pages, free, low: Cell::new(pages) }) })
+        let sheets = pages.div_ceil(PAGES_PER_SHEET);
+        Ok(Pool {
+            pages: Rc::new(Arena::new(pages, PAGE_BYTES)?),
+            sheets: Rc::new(Arena::new(sheets, SHEET_BYTES)?),
+        })
     }
 
     /// A fresh page, or `None` when all are in use.
     #[inline]
     #[must_use]
     pub fn take(&self) -> Option<Buf> {
-        let (page, left) = {
-            let mut free = self.arena.free.borrow_mut();
-            (free.pop()?, free.len() as u32)
-        };
-        self.arena.low.set(self.arena.low.get().min(left));
-        // SAFETY: the index is below `pages`, so the sum stays in the mapping.
-        let page = unsafe { self.arena.base.add(page as usize * STRIDE) };
-        // SAFETY: the page was on the free list, so no buffer owns it, and it has just left the list.
-        Some(unsafe { Buf::page(page, Rc::clone(&self.arena)) })
+        Arena::take(&self.pages)
+    }
+
+    /// A fresh sheet, or `None` when all are in use.
+    #[inline]
+    #[must_use]
+    pub fn take_sheet(&self) -> Option<Buf> {
+        Arena::take(&self.sheets)
     }
 
     /// How many pages are free.
     #[inline]
     #[must_use]
     pub fn free(&self) -> u32 {
-        self.arena.free.borrow().len() as u32
+        self.pages.free.borrow().len() as u32
     }
 
     /// How many pages there are.
     #[inline]
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        self.arena.pages
+        self.pages.blocks
     }
 
     /// The lowest number of free pages that there ever was.
     #[inline]
     #[must_use]
     pub fn low(&self) -> u32 {
-        self.arena.low.get()
+        self.pages.low.get()
     }
 }
 
 impl Arena {
-    /// Takes a page back; called once for each page, by the buffer that owned it.
+    fn new(blocks: u32, payload: usize) -> io::Result<Arena> {
+        let bytes = (blocks as usize).checked_mul(stride(payload));
+        let bytes = bytes.filter(|bytes| isize::try_from(*bytes).is_ok()).and_then(NonZeroUsize::new);
+        let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        // SAFETY: a new private mapping at an address of the kernel's choice touches nothing that exists.
+        let base =
+            unsafe { mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags) }?;
+        // The lowest block is on top, so that a pool that is never emptied never touches its upper end.
+        let free = RefCell::new((0..blocks).rev().collect());
+        Ok(Arena { base: base.cast(), blocks, payload: payload as u32, free, low: Cell::new(blocks) })
+    }
+
+    /// Bytes that each of its blocks takes.
     #[inline]
-    pub(crate) fn give_back(&self, page: NonNull<u8>) {
-        let offset = page.addr().get() - self.base.addr().get();
-        debug_assert!(offset.is_multiple_of(STRIDE));
-        let index = (offset / STRIDE) as u32;
+    pub(crate) fn payload(&self) -> u32 {
+        self.payload
+    }
+
+    #[inline]
+    fn take(arena: &Rc<Arena>) -> Option<Buf> {
+        let (index, left) = {
+            let mut free = arena.free.borrow_mut();
+            (free.pop()?, free.len() as u32)
+        };
+        arena.low.set(arena.low.get().min(left));
+        // SAFETY: the index is below `blocks`, so the sum stays in the mapping.
+        let block = unsafe { arena.base.add(index as usize * stride(arena.payload as usize)) };
+        // SAFETY: the block was on the free list, so no buffer owns it, and it has just left the list.
+        Some(unsafe { Buf::pooled(block, Rc::clone(arena)) })
+    }
+
+    /// Takes a block back; called once for each, by the buffer that owned it.
+    #[inline]
+    pub(crate) fn give_back(&self, block: NonNull<u8>) {
+        let (offset, stride) = (block.addr().get() - self.base.addr().get(), stride(self.payload as usize));
+        debug_assert!(offset.is_multiple_of(stride));
+        let index = (offset / stride) as u32;
         let mut free = self.free.borrow_mut();
-        assert!(index < self.pages);
-        assert!(free.len() < self.pages as usize, "more pages came back than were taken");
+        assert!(index < self.blocks);
+        assert!(free.len() < self.blocks as usize, "more blocks came back than were taken");
         free.push(index);
     }
 }
 
+/// Bytes from one block to the next; a multiple of a cache line.
+const fn stride(payload: usize) -> usize {
+    MARGIN + payload + MARGIN
+}
+
+const _: () = assert!(stride(PAGE_BYTES).is_multiple_of(64) && stride(SHEET_BYTES).is_multiple_of(64));
+
 impl Drop for Arena {
     fn drop(&mut self) {
-        debug_assert_eq!(self.free.get_mut().len(), self.pages as usize, "a page keeps its arena alive");
+        debug_assert_eq!(self.free.get_mut().len(), self.blocks as usize, "a block keeps its arena alive");
+        let bytes = self.blocks as usize * stride(self.payload as usize);
         // SAFETY: the mapping is this arena's own, and every buffer in it would hold the arena alive.
-        let unmapped = unsafe { munmap(self.base.cast(), self.pages as usize * STRIDE) };
+        let unmapped = unsafe { munmap(self.base.cast(), bytes) };
         debug_assert!(unmapped.is_ok());
     }
 }
@@ -158,6 +201,19 @@ mod tests {
         drop(pool);
         assert!(buf.push(b"still here"));
         assert_eq!(&buf[..], b"still here");
+    }
+
+    #[test]
+    fn sheets_are_counted_apart() {
+        let pool = Pool::new(PAGES_PER_SHEET + 1).expect("a pool");
+        let mut sheets: Vec<Buf> = std::iter::from_fn(|| pool.take_sheet()).collect();
+        assert_eq!((sheets.len(), pool.free()), (2, PAGES_PER_SHEET + 1));
+        for (mark, sheet) in sheets.iter_mut().enumerate() {
+            assert!(sheet.push(&vec![mark as u8; SHEET_BYTES]) && !sheet.push(b"x"));
+        }
+        assert!(sheets.iter().enumerate().all(|(mark, sheet)| sheet.iter().all(|byte| *byte == mark as u8)));
+        sheets.pop();
+        assert!(pool.take_sheet().is_some_and(|sheet| sheet.is_page() && sheet.is_empty()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::queue::Queue;
 use openssl::ssl::{ErrorCode, Ssl, SslVerifyMode};
 use openssl::x509::X509VerifyResult;
 use ounce_core::Secure;
-use ounce_mem::{Buf, Pool};
+use ounce_mem::{Buf, PAGE_BYTES, Pool};
 
 /// How often a client that may renegotiate may do so within [`RENEGOTIATIONS_US`] of being served, and before it is: each time
 /// costs us a signature, and it a few bytes.
@@ -33,6 +33,9 @@ const SMALL_BYTES: usize = 40 * 1024;
 
 /// After so long a silence a connection is as good as new.
 const IDLE_US: u64 = 1_000_000;
+
+/// A peer that takes what it is sent within so long is worth a sheet. There are few of them, and a slow peer would keep one.
+const QUICK_US: u64 = 10_000;
 
 /// What a connection has for the core.
 pub enum Pulled {
@@ -265,13 +268,21 @@ impl Session {
         }
     }
 
-    /// Seals plaintext; false if the session is of no use any more.
-    pub fn push(&mut self, mut plain: &[u8], now_us: u64) -> bool {
-        if now_us.saturating_sub(self.pushed_us) >= IDLE_US {
+    /// Says how much is about to be pushed, now that all that was pushed before has gone out.
+    pub fn announce(&mut self, bytes: usize, now_us: u64) {
+        let since_us = now_us.saturating_sub(self.pushed_us);
+        if since_us >= IDLE_US {
             self.grown = self.grown.map(|_| 0);
         }
         self.pushed_us = now_us;
         self.renegotiations.served(now_us);
+        if let Some(wire) = self.wire() {
+            wire.much = bytes > PAGE_BYTES && since_us < QUICK_US;
+        }
+    }
+
+    /// Seals plaintext; false if the session is of no use any more.
+    pub fn push(&mut self, mut plain: &[u8]) -> bool {
         let At::Here(stream) = &mut self.at else { return plain.is_empty() };
         while !plain.is_empty() {
             let small = self.grown.is_some_and(|grown| grown < SMALL_BYTES);
@@ -290,13 +301,11 @@ impl Session {
     /// Whether more may be sealed before what is sealed goes out.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        /// Two large records: what is sent together must not wait long for the rest.
-        const READY_BYTES: usize = 32 * 1024;
         match &self.at {
             // What is written while hands are shaken anew has to wait until they are.
             At::Here(_) if self.waits() => false,
             At::Here(stream) if !stream.is_at_rest() => false,
-            At::Here(stream) => stream.ssl.get_ref().output.bytes() < READY_BYTES,
+            At::Here(stream) => stream.ssl.get_ref().has_room(),
             At::Away { .. } | At::Gone => false,
         }
     }

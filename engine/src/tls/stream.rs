@@ -7,7 +7,7 @@ use crate::queue::Queue;
 use openssl::error::ErrorStack;
 use openssl::ssl::{ErrorCode, Ssl, SslCipherRef, SslRef, SslStream};
 use ounce_core::Secure;
-use ounce_mem::{Buf, PAGE_BYTES, Pool};
+use ounce_mem::{Buf, MARGIN, PAGE_BYTES, Pool};
 use std::io::{self, Read, Write};
 
 /// Where OpenSSL reads and writes.
@@ -25,6 +25,8 @@ pub(super) struct Wire {
     pub(super) reading: bool,
     /// Where pages come from; without it, memory does.
     pub(super) pool: Option<Pool>,
+    /// The next block is to take much, for one send, and will not wait long for the peer.
+    pub(super) much: bool,
     /// Keeps the library from handshakes that are not for the loop.
     pub(super) gate: Option<Box<Gate>>,
 }
@@ -39,6 +41,23 @@ impl Wire {
     pub(super) fn page(&self) -> Buf {
         let pool = self.pool.as_ref().filter(|pool| pool.free() >= pool.capacity() / 4);
         pool.and_then(Pool::take).unwrap_or_else(|| Buf::heap(PAGE_BYTES))
+    }
+
+    /// What the next ciphertext goes into.
+    fn block(&mut self) -> Buf {
+        let much = std::mem::take(&mut self.much);
+        let pool = self.pool.as_ref().filter(|_| much);
+        pool.and_then(Pool::take_sheet).unwrap_or_else(|| self.page())
+    }
+
+    /// Whether there may be another record before what is there goes out.
+    pub(super) fn has_room(&self) -> bool {
+        /// Two large records: what is sent together must not wait long for the rest.
+        const READY_BYTES: usize = 32 * 1024;
+        /// More room than any page has.
+        const RECORD_BYTES_MAX: usize = PAGE_BYTES + 2 * MARGIN;
+        let fits = |last: &Buf| last.room() >= RECORD_BYTES_MAX;
+        self.output.bytes() < READY_BYTES || self.output.back().is_some_and(fits)
     }
 }
 
@@ -71,7 +90,7 @@ impl Write for Wire {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.output.back().is_none_or(|last| last.room() == 0) {
-                let fresh = self.page();
+                let fresh = self.block();
                 self.output.push_back(fresh);
             }
             if let Some(last) = self.output.back_mut() {
@@ -224,4 +243,37 @@ pub(super) fn describe(ssl: &SslRef) -> Secure {
 fn decimal(certificate: &openssl::x509::X509Ref) -> String {
     let number = certificate.serial_number().to_bn().and_then(|number| number.to_dec_str());
     number.map(|digits| digits.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes records of the largest size until there is to be no more, and says how large the sends will be.
+    fn sends(wire: &mut Wire) -> Vec<usize> {
+        while wire.has_room() {
+            wire.write_all(&vec![1; PAGE_BYTES + 22]).unwrap();
+        }
+        std::iter::from_fn(|| wire.output.pop_front()).map(|buf| buf.len()).collect()
+    }
+
+    #[test]
+    fn much_goes_out_in_one_send_as_long_as_there_are_sheets() {
+        const RECORD: usize = PAGE_BYTES + 22;
+        let pool = Pool::new(64).unwrap();
+        let mut wire = Wire { pool: Some(pool.clone()), ..Wire::default() };
+        assert_eq!(sends(&mut wire), [RECORD; 2]);
+        wire.much = true;
+        assert_eq!(sends(&mut wire), [4 * RECORD]);
+        assert_eq!(sends(&mut wire), [RECORD; 2], "what is announced once");
+        let other = pool.take_sheet();
+        wire.much = true;
+        assert_eq!(sends(&mut wire), [RECORD; 2]);
+        drop(other);
+        // What was there before goes first.
+        wire.write_all(b"a ticket").unwrap();
+        wire.much = true;
+        assert_eq!(sends(&mut wire), [8 + RECORD, 4 * RECORD]);
+        assert_eq!(pool.free(), pool.capacity());
+    }
 }
