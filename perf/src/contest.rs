@@ -8,6 +8,7 @@ use crate::origin::Origin;
 use crate::peers::Peer;
 use crate::report::{Row, Table};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::path::PathBuf;
 
 /// How much is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +21,15 @@ pub struct Extent {
     pub idle: usize,
     /// ounce once more, on epoll.
     pub epoll: bool,
+    /// ounce once more, as this program.
+    pub other: Option<PathBuf>,
     /// Only scenarios whose names begin so.
     pub only: String,
 }
 
 impl Default for Extent {
     fn default() -> Extent {
-        Extent { rounds: 3, seconds: 3, idle: 5000, epoll: false, only: String::new() }
+        Extent { rounds: 3, seconds: 3, idle: 5000, epoll: false, other: None, only: String::new() }
     }
 }
 
@@ -94,9 +97,12 @@ pub fn run(extent: &Extent) -> Result<Vec<Table>, String> {
 
 fn start(cpu: usize, origin: &Origin, extent: &Extent) -> Result<Vec<Peer>, String> {
     let origins = origin.addresses();
-    let mut peers = vec![Peer::ounce("ounce", "auto", cpu, origins)?];
+    let mut peers = vec![Peer::ounce("ounce", "auto", None, cpu, origins)?];
+    if let Some(other) = &extent.other {
+        peers.push(Peer::ounce("ounce, other", "auto", Some(other), cpu, origins)?);
+    }
     if extent.epoll {
-        peers.push(Peer::ounce("ounce, epoll", "epoll", cpu, origins)?);
+        peers.push(Peer::ounce("ounce, epoll", "epoll", None, cpu, origins)?);
     }
     peers.push(Peer::nginx(cpu, origins)?);
     peers.push(Peer::haproxy(cpu, origins)?);

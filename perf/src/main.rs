@@ -13,6 +13,7 @@ Compares what a request costs ounce, nginx and HAProxy in CPU time, in one run o
   --seconds N  seconds of load in each turn (3)
   --idle N     idle connections for the memory of one (5000)
   --epoll      ounce once more, on epoll
+  --other FILE ounce once more, as another build has it
   --only NAME  only scenarios whose names begin with NAME, such as TLS; or cards alone
   --help       print this
 
@@ -53,6 +54,10 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Extent>, Strin
             extent.only = words.next().ok_or("--only takes a name")?;
             continue;
         }
+        if word == "--other" {
+            extent.other = Some(words.next().ok_or("--other takes a file")?.into());
+            continue;
+        }
         let mut number = || -> Result<u32, String> {
             let value = words.next().and_then(|value| value.parse().ok()).filter(|value| *value > 0);
             value.ok_or_else(|| format!("{word} takes a number"))
@@ -80,8 +85,27 @@ mod tests {
     #[test]
     fn arguments_are_read() {
         assert_eq!(extent(&[]), Ok(Some(Extent::default())));
-        let small = Extent { rounds: 1, seconds: 2, idle: 10, epoll: true, only: "TLS".into() };
-        let words = ["--rounds", "1", "--seconds", "2", "--idle", "10", "--epoll", "--only", "TLS"];
+        let small = Extent {
+            rounds: 1,
+            seconds: 2,
+            idle: 10,
+            epoll: true,
+            other: Some("/b/ounce".into()),
+            only: "TLS".into(),
+        };
+        let words = [
+            "--rounds",
+            "1",
+            "--seconds",
+            "2",
+            "--idle",
+            "10",
+            "--epoll",
+            "--only",
+            "TLS",
+            "--other",
+            "/b/ounce",
+        ];
         assert_eq!(extent(&words), Ok(Some(small)));
         assert_eq!(extent(&["--help"]), Ok(None));
         assert!(

@@ -10,6 +10,7 @@ use ounce_tests::tool::Server;
 use ounce_tests::wire;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use tempfile::TempDir;
 
 /// How many connections of a client a proxy must be able to hold.
@@ -32,13 +33,14 @@ enum Program {
 }
 
 impl Peer {
-    /// ounce with one worker. `engine` is a value of `IoEngine`.
+    /// ounce with one worker. `engine` is a value of `IoEngine`, `program` another build than this workspace's.
     ///
     /// # Errors
     /// What could not be prepared.
     pub fn ounce(
         name: &'static str,
         engine: &str,
+        program: Option<&Path>,
         cpu: usize,
         origins: &[SocketAddr],
     ) -> Result<Peer, String> {
@@ -51,8 +53,11 @@ impl Peer {
             if tls { listener.replacen("ListenHTTP", "ListenHTTPS", 1) } else { listener }
         });
         let text: String = listeners.collect();
-        let setup =
+        let mut setup =
             Setup::new().global("Workers", "1").global("Client", "60").global("IoEngine", engine).text(&text);
+        if let Some(program) = program {
+            setup = setup.program(program);
+        }
         let program = Program::Ounce(Box::new(setup.start()));
         Ok(Peer { name, ports, program, _folder: folder()? })
     }

@@ -29,6 +29,7 @@ pub struct Setup {
     text: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    program: Option<PathBuf>,
     folder: TempDir,
     port: Port,
 }
@@ -54,6 +55,7 @@ impl Setup {
             text: String::new(),
             arguments: vec!["-e".into(), "-v".into()],
             environment: Vec::new(),
+            program: None,
             folder,
             port: Port::reserve(),
         };
@@ -123,6 +125,13 @@ impl Setup {
         self
     }
 
+    /// Runs this program instead of the one that is tested.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Setup {
+        self.program = Some(program.to_owned());
+        self
+    }
+
     /// Sets a variable of its environment.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Setup {
@@ -162,7 +171,7 @@ impl Setup {
     /// The program on this configuration, not started yet.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(program::ounce());
+        let mut command = Command::new(self.program.as_deref().unwrap_or_else(|| program::ounce()));
         command.args(&self.arguments).arg("-f").arg(self.write()).arg("-p").arg(self.pid_file());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
