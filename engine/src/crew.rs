@@ -34,7 +34,7 @@ use ounce_sys::{process, signal};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// Bytes of a thread's stack: enough for OpenSSL and what it loads.
@@ -89,10 +89,13 @@ struct Line<T> {
     jobs: Sender<Job<T>>,
     /// For threads to come.
     jobs_out: Receiver<Job<T>>,
-    answers: Receiver<T>,
-    answers_in: Sender<T>,
+    answers: Answers<T>,
     bell: Arc<Bell>,
 }
+
+/// Not a channel: the loop would spin while a thread that was stopped in the middle of a send has yet to run again, and it
+/// has to sleep for that to happen soon.
+type Answers<T> = Arc<Mutex<VecDeque<T>>>;
 
 impl<T: Send + 'static> Crew<T> {
     /// A crew without threads so far.
@@ -129,7 +132,7 @@ impl<T: Send + 'static> Crew<T> {
     /// The next answer, if there is one. Answers come as they are found, not as they were asked for.
     pub fn answer(&mut self) -> Option<T> {
         let answer = match &self.line {
-            Some(line) => line.answers.try_recv().ok(),
+            Some(line) => held(&line.answers).pop_front(),
             None => self.inline.pop_front().map(|job| job()),
         };
         self.out -= usize::from(answer.is_some());
@@ -170,7 +173,7 @@ impl<T: Send + 'static> Crew<T> {
     /// Starts one more thread.
     fn enlist(&self) -> io::Result<()> {
         let (Some(line), Manner::Threads(cpus)) = (&self.line, &self.manner) else { return Ok(()) };
-        let (jobs, answers) = (line.jobs_out.clone(), line.answers_in.clone());
+        let (jobs, answers) = (line.jobs_out.clone(), Arc::clone(&line.answers));
         let (bell, cpus, steps_back) = (Arc::clone(&line.bell), cpus.clone(), self.terms.steps_back);
         let builder = thread::Builder::new().name(self.terms.name.to_owned()).stack_size(STACK_BYTES);
         let started = signal::blocked(move || {
@@ -190,21 +193,31 @@ impl<T: Send + 'static> Crew<T> {
 impl<T> Line<T> {
     fn new(places: usize) -> io::Result<Line<T>> {
         let (jobs, jobs_out) = bounded(places);
-        let (answers_in, answers) = bounded(places);
-        Ok(Line { jobs, jobs_out, answers, answers_in, bell: Arc::new(Bell::new()?) })
+        let answers = Arc::new(Mutex::new(VecDeque::with_capacity(places)));
+        Ok(Line { jobs, jobs_out, answers, bell: Arc::new(Bell::new()?) })
     }
 }
 
+impl<T> Drop for Line<T> {
+    /// What nobody will hear of is not begun.
+    fn drop(&mut self) {
+        while self.jobs_out.try_recv().is_ok() {}
+    }
+}
+
+/// Nothing panics while it holds them.
+fn held<T>(answers: &Answers<T>) -> MutexGuard<'_, VecDeque<T>> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The life of a thread.
-fn work<T>(jobs: &Receiver<Job<T>>, answers: &Sender<T>, bell: &Bell) {
+fn work<T>(jobs: &Receiver<Job<T>>, answers: &Answers<T>, bell: &Bell) {
     while let Ok(job) = jobs.recv() {
         let Ok(answer) = catch_unwind(AssertUnwindSafe(job)) else {
             // Its connection would wait for ever. The hook has said what it was.
             process::exit_now(1);
         };
-        if answers.send(answer).is_err() {
-            return;
-        }
+        held(answers).push_back(answer);
         bell.ring();
         // The loop has been woken, and may have to run on this CPU. If it were to take it away in the middle of the next job, it
         // might be from a holder of one of the library's locks, for which it would then wait.
@@ -278,7 +291,7 @@ mod tests {
         let mut ring = EpollRing::new(Pool::new(8).unwrap()).unwrap();
         let mut crew = Crew::new(TERMS, Manner::Threads(Vec::new()));
         let (open, gate) = mpsc::channel::<()>();
-        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let gate = Arc::new(Mutex::new(gate));
         for number in 0..4 {
             let gate = Arc::clone(&gate);
             let job = Box::new(move || {
@@ -306,10 +319,8 @@ mod tests {
         crew.give(Box::new(|| 1), &mut ring, segment.counters().page(0)).unwrap();
         assert_eq!(answers(&mut crew, &mut ring, 1), [1]);
         let line = crew.line.as_ref().unwrap();
-        let (bell, answers) = (Arc::downgrade(&line.bell), line.answers.clone());
+        let bell = Arc::downgrade(&line.bell);
         drop(crew);
-        // The sending ends are the threads' alone by now.
-        assert!(answers.recv().is_err());
         while bell.strong_count() > 0 {
             thread::yield_now();
         }
