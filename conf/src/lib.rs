@@ -128,7 +128,7 @@
 //! | a certificate without CN is refused | taken | its names are elsewhere today |
 //! | TLS records are sealed by the library | also by it: kTLS is not used | the kernels at hand offer none to try it on |
 //! | `SendFile` sends everything as `text/plain` | the type by the name's ending, else `application/octet-stream` | browsers show what they get |
-//! | `SendFile` knows neither ranges nor versions | one range, `ETag`, `Last-Modified` and their conditions | a download can be resumed; several ranges at once get the whole |
+//! | `SendFile` knows neither ranges nor versions | both: up to 16 ranges at once unless they overlap, `ETag`, `Last-Modified` and their conditions | a download can be resumed |
 //! | `SendFile` and `ACME` follow links in the middle of a name to anywhere | only to what lies below the directory, and absolute links not at all | one link must not give away the machine |
 //! | `ACME` is relative to the working directory | to the include directory, as Pound's development version | a service has no working directory worth the name |
 //! | a directory that is not there is found out by requests | an error when loading | it can be known |

@@ -1,7 +1,7 @@
 //! What part of a file a request wants, if it wants any: preconditions (RFC 9110 13) and a range (RFC 9110 14).
 //!
-//! One range is answered with that part. Several ranges in one request are answered with the whole, which is always
-//! right (RFC 9110 14.2) and what clients of several ranges must expect.
+//! What asks for more than it needs, by ranges that overlap or by too many of them, is answered with the whole, which is
+//! always right (RFC 9110 14.2).
 
 use hyper::HeaderMap;
 use hyper::header::{
@@ -9,6 +9,9 @@ use hyper::header::{
 };
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
+
+/// Most ranges of one request.
+const PARTS_MAX: usize = 16;
 
 /// How a file is told from others and from itself at other times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) enum Asked {
     Whole,
     /// These bytes; at least one.
     Part(Range<u64>),
+    /// Two or more such parts, in the order in which they were asked for.
+    Parts(Vec<Range<u64>>),
     /// 304: the client has it.
     Unmodified,
     /// 412: it is not what the client takes it for.
@@ -85,25 +90,46 @@ fn may_be_partial(fields: &HeaderMap, of: &Version) -> bool {
     }
 }
 
-/// Reads `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`. What has another form is as if it were not there.
+/// Reads `bytes=` and ranges with commas between them. What has another form is as if it were not there.
 fn range(text: &str, length: u64) -> Asked {
+    let unit = text.get(..6).filter(|unit| unit.eq_ignore_ascii_case("bytes="));
+    let list = unit.map_or("", |_| &text[6..]);
+    let specs = list.split(',').map(str::trim).filter(|spec| !spec.is_empty());
+    let parts: Option<Vec<Range<u64>>> = specs.take(PARTS_MAX + 1).map(|spec| part(spec, length)).collect();
+    let Some(mut parts) = parts.filter(|parts| (1..=PARTS_MAX).contains(&parts.len())) else {
+        return Asked::Whole;
+    };
+    parts.retain(|part| !part.is_empty());
+    match &parts[..] {
+        [] => Asked::Unsatisfiable,
+        [part] => Asked::Part(part.clone()),
+        _ if overlap(&parts) => Asked::Whole,
+        _ => Asked::Parts(parts),
+    }
+}
+
+/// Reads `FIRST-LAST`, `FIRST-` or `-COUNT`; empty when there are no such bytes.
+fn part(spec: &str, length: u64) -> Option<Range<u64>> {
     let read = |digits: &str| -> Option<u64> {
         let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         // A number that is too large to be one is larger than any file.
         plain.then(|| digits.parse().unwrap_or(u64::MAX))
     };
-    let unit = text.get(..6).filter(|unit| unit.eq_ignore_ascii_case("bytes="));
-    let Some((first, last)) = unit.and_then(|_| text[6..].trim().split_once('-')) else {
-        return Asked::Whole;
-    };
-    let part = match (read(first), read(last)) {
-        (Some(first), Some(last)) if first > last => return Asked::Whole,
-        (Some(first), Some(last)) => first..last.saturating_add(1).min(length),
-        (Some(first), None) if last.is_empty() => first..length,
-        (None, Some(count)) if first.is_empty() => length.saturating_sub(count)..length,
-        _ => return Asked::Whole,
-    };
-    if part.is_empty() { Asked::Unsatisfiable } else { Asked::Part(part) }
+    let (first, last) = spec.split_once('-')?;
+    match (read(first), read(last)) {
+        (Some(first), Some(last)) if first > last => None,
+        (Some(first), Some(last)) => Some(first..last.saturating_add(1).min(length)),
+        (Some(first), None) if last.is_empty() => Some(first..length),
+        (None, Some(count)) if first.is_empty() => Some(length.saturating_sub(count)..length),
+        _ => None,
+    }
+}
+
+/// Whether some bytes are asked for twice.
+fn overlap(parts: &[Range<u64>]) -> bool {
+    let mut sorted: Vec<&Range<u64>> = parts.iter().collect();
+    sorted.sort_by_key(|part| part.start);
+    sorted.windows(2).any(|pair| pair[0].end > pair[1].start)
 }
 
 /// The value of a field that may stand once.
@@ -154,6 +180,7 @@ mod tests {
             ("Bytes= 1-2", Asked::Part(1..3)),
             ("bytes=1000-", Asked::Unsatisfiable),
             ("bytes=5000-6000", Asked::Unsatisfiable),
+            ("bytes=0-1,", Asked::Part(0..2)),
             ("bytes=-0", Asked::Unsatisfiable),
             ("bytes=18446744073709551615-", Asked::Unsatisfiable),
             ("bytes=0-18446744073709551615", Asked::Part(0..1000)),
@@ -163,7 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_or_several_is_the_whole() {
+    fn several_ranges_are_parts_as_long_as_they_are_modest() {
+        for (range, expected) in [
+            ("bytes=0-1,5-6", Asked::Parts(vec![0..2, 5..7])),
+            ("bytes= 5-6 , 0-1,", Asked::Parts(vec![5..7, 0..2])),
+            ("bytes=0-1,2-3,-1", Asked::Parts(vec![0..2, 2..4, 999..1000])),
+            ("bytes=0-1,5000-", Asked::Part(0..2)),
+            ("bytes=1000-,5000-", Asked::Unsatisfiable),
+        ] {
+            assert_eq!(ask(&[("range", range)]), expected, "{range}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_range_or_too_much_is_the_whole() {
         for range in [
             "bytes=",
             "bytes=-",
@@ -173,7 +213,13 @@ mod tests {
             "bytes=1",
             "lines=1-2",
             "",
-            "bytes=0-1,5-6",
+            "bytes=,",
+            "bytes=0-1,5",
+            "bytes=0-1,2-1",
+            "bytes=0-1,1-2",
+            "bytes=5-,0-5",
+            "bytes=-5,-6",
+            "bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,20-20,22-22,24-24,26-26,28-28,30-30,32-32",
             "bytés=0-1",
         ] {
             let value = HeaderValue::from_bytes(range.as_bytes()).unwrap();

@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, Version, asked};
 use super::directory::{Denial, Directory, name};
-use super::pieces::Pieces;
+use super::pieces::{Pieces, Segment};
 use super::{Reply, page};
 use http_body_util::{Either, Full};
 use hyper::body::Bytes;
@@ -12,6 +12,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use std::fs::{File, Metadata};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -92,13 +93,24 @@ fn look(
 ) -> Result<Response<Reply>, Denial> {
     let (file, metadata) = directory.file(name)?;
     let version = version(&metadata);
+    let mut shown_type = content_type(kind, name);
     let mut response = match asked(&request.headers, &version) {
-        Asked::Whole => content(StatusCode::OK, request, file, 0..version.length, place)?,
+        Asked::Whole => {
+            let whole = vec![Segment::File(0..version.length)];
+            content(StatusCode::OK, request, file, whole, place)?
+        }
         Asked::Part(range) => {
-            let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, version.length);
-            let mut response = content(StatusCode::PARTIAL_CONTENT, request, file, range, place)?;
+            let shown = shown(&range, &version);
+            let part = vec![Segment::File(range)];
+            let mut response = content(StatusCode::PARTIAL_CONTENT, request, file, part, place)?;
             put(&mut response, CONTENT_RANGE, &shown);
             response
+        }
+        Asked::Parts(ranges) => {
+            let boundary = boundary();
+            let parts = parts(ranges, &version, &shown_type, &boundary);
+            shown_type = format!("multipart/byteranges; boundary={boundary}");
+            content(StatusCode::PARTIAL_CONTENT, request, file, parts, place)?
         }
         Asked::Unmodified => empty(StatusCode::NOT_MODIFIED),
         Asked::Mismatch => return Ok(page(StatusCode::PRECONDITION_FAILED)),
@@ -112,7 +124,7 @@ fn look(
     put(&mut response, LAST_MODIFIED, &httpdate::fmt_http_date(version.modified));
     if response.status() != StatusCode::NOT_MODIFIED {
         put(&mut response, ACCEPT_RANGES, "bytes");
-        put(&mut response, CONTENT_TYPE, &content_type(kind, name));
+        put(&mut response, CONTENT_TYPE, &shown_type);
     }
     Ok(response)
 }
@@ -123,21 +135,48 @@ fn version(metadata: &Metadata) -> Version {
     Version::new(metadata.len(), modified)
 }
 
+/// The value of Content-Range.
+fn shown(range: &Range<u64>, of: &Version) -> String {
+    format!("bytes {}-{}/{}", range.start, range.end - 1, of.length)
+}
+
+/// Several ranges as one body (RFC 9110 14.6).
+fn parts(ranges: Vec<Range<u64>>, of: &Version, content_type: &str, boundary: &str) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    for range in ranges {
+        let end = if segments.is_empty() { "" } else { "\r\n" };
+        let shown = shown(&range, of);
+        let head =
+            format!("{end}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {shown}\r\n\r\n");
+        segments.extend([Segment::Text(head.into()), Segment::File(range)]);
+    }
+    segments.push(Segment::Text(format!("\r\n--{boundary}--\r\n").into()));
+    segments
+}
+
+/// A text that nobody who wrote the file can have put into it.
+fn boundary() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", random(), random())
+}
+
 fn content(
     status: StatusCode,
     request: &Parts,
     file: File,
-    range: Range<u64>,
+    segments: Vec<Segment>,
     place: OwnedSemaphorePermit,
 ) -> Result<Response<Reply>, Denial> {
-    let length = range.end - range.start;
+    let length: u64 = segments.iter().map(Segment::length).sum();
     let body = if request.method == Method::HEAD {
         Either::Left(Full::default())
     } else {
-        Either::Right(Pieces::begin(file, range, place).map_err(|error: io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied => Denial::Forbidden,
-            _ => Denial::Failed,
-        })?)
+        Either::Right(Pieces::begin(file, segments, place).map_err(
+            |error: io::Error| match error.kind() {
+                io::ErrorKind::PermissionDenied => Denial::Forbidden,
+                _ => Denial::Failed,
+            },
+        )?)
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
