@@ -149,6 +149,6 @@ impl Problem {
 }
 
 /// A message on one line: what a file holds must not end the line or speak to the terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -70,7 +70,8 @@
 //! | `Host` compares the whole value | also the value without its port | a client on another port asks for the same site |
 //! | a second `Address`, `Port`, `Session`, `Control`: not documented | an error | one of them is a mistake |
 //! | other directives twice: not documented | the last one holds, with a warning | as above, but old files have them |
-//! | `%` that starts nothing in `AddHeader`, `SetHeader`, `Redirect`: 500 for each request | is sent, with a warning | files written before 4.6 hold it, and it can be known |
+//! | `%` that starts nothing, in whatever is expanded: 500 for each request | it is sent, with a warning | files written before 4.6 hold it, and it can be known |
+//! | `$` that starts nothing: not documented | it is sent | as above |
 //! | other malformed expansions: 500 for each request | an error | it can be known |
 //! | header rules may set `Content-Length` and `Transfer-Encoding` | an error | they say where a request ends |
 //! | header rules may set `Connection` and other hop-by-hop headers | no effect, with a warning | these headers end at the proxy |
@@ -82,7 +83,8 @@
 //! | a second service of a name is an error since 4.6 | a warning | older files have them |
 //! | a file that is not UTF-8 is read as bytes | bytes that are not are taken for Latin-1, with a warning | comments of old files are written so |
 //! | 2.x kept the backslash before any character of a string | as 4.x: it is dropped, with a warning; `\\` is one | a string says the same everywhere |
-//! | 2.x: `HeadRemove` removes what clients send, wherever it stands | as 4.x: rules run in their order and also see the headers that are added here | one order for all rules |
+//! | 2.x: `HeadRemove` removes what clients send, wherever it stands | as 4.x: rules run in their order and also see the headers that are added here; with a warning where that shows | one order for all rules |
+//! | 2.x: `AddHeader` adds a line whatever is there | as 4.x: it sets the header; with a warning where two have one name | as above |
 //! | `-c` does not look for `User`, `Group` and `RootJail` | it does | what would fail at the start is found before |
 //! | a watched file that is removed is taken for empty | what was read last holds, and the log says so | editors remove a file before they write it anew |
 //! | a `ForwardedHeader` is believed from anybody | only from peers in `TrustedIP`, or over a UNIX socket | a client could claim any address |
@@ -144,6 +146,7 @@
 //! | a request target is not looked at | 400 unless it is one (RFC 9112 3.2) | as above |
 //! | `Transfer-Encoding` in HTTP/1.0 is passed on without the body | 400 | as above |
 //! | chunk extensions and trailers are passed on as they are | extensions end here; trailers are checked as headers are | as above |
+//! | chunks of a body are passed on one by one | what is there is sent together, in chunks of our own (RFC 9112 7.1) | boundaries of chunks mean nothing |
 //! | a control byte in a header line is 500 | 400 | it is the client's fault |
 //! | refusals are HTTP/1.0, without a length | HTTP/1.1 with `Content-Length` and `Connection: close`; none has a body after `HEAD` | a client knows when it has all |
 //! | hop-by-hop headers are passed on | they end here (RFC 9110 7.6.1) | they are about the connection, and there are two |
@@ -158,6 +161,7 @@
 //! | only the first `Set-Cookie` is looked at, or none | each | applications set several |
 //! | `X-SSL-` headers of a client pass when there is nothing to put in their place | never | a backend believes them |
 //! | `X-SSL-serial` is -1 beyond 63 bits, `X-SSL-certificate` is folded | the whole number; one line | they are to be read |
+//! | the control API tells what Pound's does | also `fleet` in the core, `certificates` in listeners and the like; queues are empty | templates and scripts of Pound's find all that they look for |
 //! | `SIGHUP` ends the program | loads the configuration anew | asked for since 2002 |
 //! | `SIGUSR1` kills the supervisor, `SIGUSR2` too | log files are reopened; the program is replaced | as elsewhere |
 //! | without `Daemon` there is no supervisor | there always is | a worker that dies is replaced |
@@ -177,12 +181,14 @@ mod source;
 mod suggest;
 mod tree;
 mod upgrade;
+mod written;
 
 pub use diag::{Diagnostic, Level, Note};
 pub use grammar::{Directive, Group, directives, help_directives};
 pub use lower::{built_in_log_format, certificate_files};
 pub use resolv_conf::system_name_servers;
 pub use source::{Place, Position};
+pub use written::{Clause, Setting, Subject, Written};
 
 use diag::{Findings, Problem};
 use model::{Ahead, Config, Pattern};
@@ -235,6 +241,8 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// The names that were looked up.
     pub names: Names,
+    /// Where stands what only others can judge.
+    pub written: Written,
 }
 
 /// Loads a file and everything it includes.
@@ -370,8 +378,12 @@ fn read(
     if options.warn_deprecated {
         upgrade::advise(&tree, &sources, &mut findings);
     }
-    let (config, ahead, names) = lower::lower(&tree, &sources, options, unserved, &mut findings);
+    let lower::Lowered { config, ahead, names, noted } =
+        lower::lower(&tree, &sources, options, unserved, &mut findings);
     let failed = findings.errors() > 0;
-    let diagnostics = findings.resolve(&sources);
-    if failed { Err(diagnostics) } else { Ok(Loaded { config, ahead, warnings: diagnostics, names }) }
+    let warnings = findings.resolve(&sources);
+    if failed {
+        return Err(warnings);
+    }
+    Ok(Loaded { config, ahead, warnings, names, written: Written::new(noted, &sources) })
 }

@@ -7,7 +7,7 @@ use crate::preprocess::{self, Made};
 use crate::proof::prove;
 use crate::rows::{Identity, Rows, Said};
 use ounce_conf::model::{Config, Feed, FeedKind};
-use ounce_conf::{Diagnostic, Options};
+use ounce_conf::{Clause, Diagnostic, Options, Setting, Subject, Written};
 use ounce_core::Plan;
 use ounce_engine::tls::{Opened, Paper};
 use ounce_mem::{Limits, Segment};
@@ -112,10 +112,9 @@ impl Source {
         };
         let loaded = loaded.map_err(|found| [warnings.clone(), lines(&found)].concat())?;
         warnings.extend(lines(&loaded.warnings));
-        match self.prepare(loaded.config, rows, number, &mut lookup) {
+        match self.prepare(loaded.config, &loaded.written, rows, number, &mut lookup) {
             Ok(generation) => {
-                let notes = generation.papers.iter().flat_map(|paper| &paper.notes);
-                warnings.extend(notes.map(|note| format!("warning: {note}")));
+                warnings.extend(lines(&notes(&generation, &loaded.written)));
                 let known = lookup.into_known(loaded.names);
                 Ok(Reading { generation, warnings, known })
             }
@@ -153,11 +152,12 @@ impl Source {
     fn prepare(
         &self,
         config: Config,
+        written: &Written,
         rows: &mut Rows,
         number: u32,
         lookup: &mut Lookup,
     ) -> Result<Generation, Findings> {
-        let mut errors = Vec::new();
+        let mut errors = Faults { written, found: Vec::new() };
         let slots = rows.segment().limits().workers;
         let mut claims = rows.claims();
         let plan = ounce_core::route::compile(&config, &mut claims);
@@ -165,11 +165,11 @@ impl Source {
         let descent = descent(&config, lookup, &mut errors);
         let workers = workers(&config, slots, &mut errors);
         let opened = ounce_engine::tls::open(&config).unwrap_or_else(|faults| {
-            errors.extend(faults);
+            faults.into_iter().for_each(|fault| errors.add(fault.subject, &fault.text));
             Opened::default()
         });
         match plan {
-            Ok(plan) if errors.is_empty() => Ok(Generation {
+            Ok(plan) if errors.found.is_empty() => Ok(Generation {
                 number,
                 said: Said::by(&plan),
                 plan: Arc::new(plan),
@@ -183,9 +183,9 @@ impl Source {
                 identities,
                 config: Arc::new(config),
             }),
-            Ok(_) => Err(errors),
+            Ok(_) => Err(errors.into_lines()),
             Err(mut faults) => {
-                faults.extend(errors);
+                faults.extend(errors.into_lines());
                 Err(faults)
             }
         }
@@ -218,28 +218,77 @@ impl Generation {
     }
 }
 
+/// What is wrong with a configuration that was read well, each thing once: named backends stand in many services.
+struct Faults<'w> {
+    written: &'w Written,
+    found: Vec<Diagnostic>,
+}
+
+impl Faults<'_> {
+    /// As lines, in the order of the text.
+    fn into_lines(mut self) -> Findings {
+        let mut files: Vec<String> = Vec::new();
+        self.found.sort_by_cached_key(|fault| {
+            fault.place.as_ref().map(|place| {
+                let known = files.iter().position(|file| *file == place.file);
+                let file = known.unwrap_or_else(|| {
+                    files.push(place.file.clone());
+                    files.len() - 1
+                });
+                (file, place.start)
+            })
+        });
+        lines(&self.found)
+    }
+
+    fn add(&mut self, subject: Subject, text: &str) {
+        let fault = self.written.error(subject, text);
+        if !self.found.contains(&fault) {
+            self.found.push(fault);
+        }
+    }
+}
+
+/// What there is to say about certificates that can be used.
+fn notes(generation: &Generation, written: &Written) -> Vec<Diagnostic> {
+    let of_paper = |paper: &Paper| {
+        let tls = generation.config.listeners.get(paper.listener).and_then(|listener| listener.tls.as_ref());
+        let place = tls.and_then(|tls| tls.certificates.iter().position(|file| *file == paper.file));
+        let clause = place.map_or(Clause::Whole, Clause::Cert);
+        let subject = Subject::Listener(paper.listener, clause);
+        paper.notes.iter().map(|note| written.warning(subject, note)).collect::<Vec<_>>()
+    };
+    generation.papers.iter().flat_map(of_paper).collect()
+}
+
 /// Names are looked up here, since the children's jail may hold no user database.
-fn descent(config: &Config, lookup: &mut Lookup, errors: &mut Findings) -> Descent {
+fn descent(config: &Config, lookup: &mut Lookup, errors: &mut Faults<'_>) -> Descent {
     let global = &config.global;
     if let Some(root) = &global.root_jail
         && !Path::is_dir(root)
     {
-        errors.push(format!("RootJail \"{}\" is no directory", root.display()));
+        let text = format!("RootJail \"{}\" is no directory", root.display());
+        errors.add(Subject::Global(Setting::RootJail), &text);
     }
     let user = global.user.as_deref().map(|name| lookup.user(name)).transpose();
     let group = global.group.as_deref().map(|name| lookup.group(name)).transpose();
-    errors.extend(user.as_ref().err().map(|error| format!("User: {error}")));
-    errors.extend(group.as_ref().err().map(|error| format!("Group: {error}")));
+    if let Err(error) = &user {
+        errors.add(Subject::Global(Setting::User), &format!("User: {error}"));
+    }
+    if let Err(error) = &group {
+        errors.add(Subject::Global(Setting::Group), &format!("Group: {error}"));
+    }
     Descent { root: global.root_jail.clone(), user: user.ok().flatten(), group: group.ok().flatten() }
 }
 
 /// How many workers serve: as configured, or one for each CPU.
-fn workers(config: &Config, slots: u32, errors: &mut Findings) -> u16 {
+fn workers(config: &Config, slots: u32, errors: &mut Faults<'_>) -> u16 {
     // Two generations overlap in a reload, each with its warden.
     let max = (slots as usize / 2).saturating_sub(1);
     let workers = config.global.workers.map_or_else(|| cpus().min(max), usize::from);
     if !(1..=max).contains(&workers) {
-        errors.push(format!("Workers {workers} is not between 1 and {max}"));
+        let text = format!("Workers {workers} is not between 1 and {max}");
+        errors.add(Subject::Global(Setting::Workers), &text);
     }
     workers as u16
 }
@@ -278,8 +327,11 @@ mod tests {
     fn what_only_this_system_can_say_is_checked_as_well() {
         let text = format!("User \"no-such-user\"\nRootJail \"/no/such/folder\"\nWorkers 250\n{LISTENER}");
         let findings = source(&text).check().unwrap_err().join("\n");
-        assert!(findings.contains("no user \"no-such-user\""), "{findings}");
-        assert!(findings.contains("RootJail \"/no/such/folder\" is no directory"), "{findings}");
+        assert!(findings.contains("test.cfg:1.6-19: User: no user \"no-such-user\""), "{findings}");
+        assert!(
+            findings.contains("test.cfg:2.10-26: RootJail \"/no/such/folder\" is no directory"),
+            "{findings}"
+        );
         // A machine of many CPUs has room for so many workers.
         let room = create_segment().unwrap().limits().workers / 2 > 250;
         assert!(room || findings.contains("Workers 250 is not between 1 and "), "{findings}");
@@ -302,6 +354,6 @@ mod tests {
         let known = source(&text).check().unwrap().known;
         source(&text).read(&mut rows, 1, Lookup::Recall(known)).unwrap();
         let findings = source(&text).read(&mut rows, 2, Lookup::Recall(Known::default())).unwrap_err();
-        assert_eq!(findings, ["User: no user \"root\" was found a moment ago"]);
+        assert_eq!(findings, ["test.cfg:1.6-11: User: no user \"root\" was found a moment ago"]);
     }
 }

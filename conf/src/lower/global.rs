@@ -6,6 +6,7 @@ use crate::diag::Problem;
 use crate::model::{Balancer, Config, Flavour, Global, HeaderOption, IoEngine};
 use crate::source::Span;
 use crate::tree::Statement;
+use crate::{Setting, Subject};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -123,13 +124,25 @@ impl Lowering<'_> {
         match statement.row.name {
             "CombineHeaders" => global.combine_headers.extend(self.field_names(statement)),
             _ if self.originator(statement, &mut global.originator) => {}
-            "User" => global.user = text(),
-            "Group" => global.group = text(),
-            "RootJail" => global.root_jail = text().map(PathBuf::from),
+            "User" => {
+                self.note(Setting::User, statement);
+                global.user = text();
+            }
+            "Group" => {
+                self.note(Setting::Group, statement);
+                global.group = text();
+            }
+            "RootJail" => {
+                self.note(Setting::RootJail, statement);
+                global.root_jail = text().map(PathBuf::from);
+            }
             "Daemon" => global.daemon = statement.flag(),
             "Supervisor" => global.supervisor = statement.flag(),
             "PIDFile" => global.pid_file = text().filter(|path| path != "-").map(PathBuf::from),
-            "Workers" => global.workers = statement.number(0).and_then(|n| u16::try_from(n).ok()),
+            "Workers" => {
+                self.note(Setting::Workers, statement);
+                global.workers = statement.number(0).and_then(|n| u16::try_from(n).ok());
+            }
             "IoEngine" => {
                 global.io_engine = match statement.word(0) {
                     Some(1) => IoEngine::Uring,
@@ -156,6 +169,11 @@ impl Lowering<'_> {
             // What is left has no effect, and was warned of where it stands.
             _ => {}
         }
+    }
+
+    /// Remembers where a setting stands that others judge.
+    fn note(&mut self, setting: Setting, statement: &Statement) {
+        self.noted.push((Subject::Global(setting), statement.place(0)));
     }
 
     /// The counts have no effect, but Pound refuses to start on a contradiction, which is a mistake here too.

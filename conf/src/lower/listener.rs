@@ -11,6 +11,7 @@ use crate::diag::Problem;
 use crate::model::{ClientCertificate, Listen, Listener, Originator, Protocol, RewriteLocation};
 use crate::source::Span;
 use crate::tree::Statement;
+use crate::{Clause, Subject};
 use std::collections::HashMap;
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -46,9 +47,12 @@ impl Lowering<'_> {
         let mut labels = HashMap::new();
         let mut pages = HashMap::new();
         let mut rules = Rules::default();
+        if https {
+            self.noted.push((Subject::Listener(position, Clause::Whole), statement.keyword));
+        }
         listener.methods = methods(statement.block());
         self.enter(statement.block());
-        self.https = https.then(|| tls::Reading::of(statement));
+        self.https = https.then(|| tls::Reading::of(statement, position));
         for inner in self.meant(statement.block()) {
             match inner.row.name {
                 "Service" => {
@@ -81,6 +85,7 @@ impl Lowering<'_> {
         if https {
             self.check_listener_tls(statement);
         }
+        self.check_old_rules(statement.block(), &listener);
         match rules.as_header_rules() {
             Some(header_rules) => listener.header_rules = header_rules,
             None => listener.request_rules = rules.requests,

@@ -19,6 +19,7 @@ mod log;
 mod log_format;
 mod matching;
 mod names;
+mod old_rules;
 mod originator;
 mod page;
 mod pattern;
@@ -39,18 +40,29 @@ use crate::grammar::{Repeat, Row, Status};
 use crate::model::{Ahead, Balancer, Config, Feed, Flavour, HeaderOption, Listen, LogFormat};
 use crate::source::{Sources, Span};
 use crate::tree::{Inner, Statement};
-use crate::{Names, Options, Unserved};
+use crate::{Names, Options, Subject, Unserved};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Lowers a whole tree. Also tells what is ahead of the engine, and the names that were looked up.
+/// What a tree says.
+pub(crate) struct Lowered {
+    pub(crate) config: Config,
+    /// What is ahead of the engine.
+    pub(crate) ahead: Ahead,
+    /// The names that were looked up.
+    pub(crate) names: Names,
+    /// Where stands what others judge.
+    pub(crate) noted: Vec<(Subject, Span)>,
+}
+
+/// Lowers a whole tree.
 pub(crate) fn lower(
     tree: &[Statement],
     sources: &Sources,
     options: &Options,
     unserved: Unserved,
     findings: &mut Findings,
-) -> (Config, Ahead, Names) {
+) -> Lowered {
     let mut lowering = Lowering {
         sources,
         options,
@@ -69,9 +81,12 @@ pub(crate) fn lower(
         https: None,
         engines: Vec::new(),
         ahead: Ahead::default(),
+        noted: Vec::new(),
+        servers: 0,
     };
     let config = lowering.config(tree);
-    (config, lowering.ahead, lowering.names.into_names())
+    let Lowering { ahead, names, noted, .. } = lowering;
+    Lowered { config, ahead, names: names.into_names(), noted }
 }
 
 /// A service's place: its listener's position, or `None` for a global one, and its own position there.
@@ -100,6 +115,10 @@ struct Lowering<'a> {
     /// The names of the cards that are engines, by their places among the cards.
     engines: Vec<String>,
     ahead: Ahead,
+    /// Where stands what others judge.
+    noted: Vec<(Subject, Span)>,
+    /// How many backends speak TLS so far.
+    servers: u32,
 }
 
 /// What global directives set for what follows them.

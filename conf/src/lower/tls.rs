@@ -8,7 +8,8 @@ use crate::model::{
     ServerTls, TlsVersion, Verify, Watched,
 };
 use crate::source::{self, Span};
-use crate::tree::{Statement, Value};
+use crate::tree::{Given, Statement, Value};
+use crate::{Clause, Subject};
 use std::path::{Path, PathBuf};
 
 /// How many authorities may stand in a client's chain when nothing is said.
@@ -22,6 +23,8 @@ pub(super) fn listener_default() -> ListenerTls {
 /// What is known of a `ListenHTTPS` while its services are read.
 #[derive(Debug)]
 pub(super) struct Reading {
+    /// Its place among the listeners.
+    position: usize,
     /// Its own `ClientCert`.
     own: Option<Span>,
     /// A service looks for a certificate.
@@ -29,9 +32,9 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn of(listener: &Statement) -> Reading {
+    pub(super) fn of(listener: &Statement, position: usize) -> Reading {
         let own = super::find(listener.block(), "ClientCert").map(|statement| statement.keyword);
-        Reading { own, for_services: false }
+        Reading { position, own, for_services: false }
     }
 
     /// A service looks for a certificate; the listener's own `ClientCert` is in its way.
@@ -49,10 +52,25 @@ impl Reading {
 impl Lowering<'_> {
     /// A directive of `ListenHTTPS`; false if it is none.
     pub(super) fn listener_tls(&mut self, statement: &Statement, tls: &mut ListenerTls) -> bool {
+        let position = self.https.as_ref().map_or(0, |reading| reading.position);
+        let here = |clause| Subject::Listener(position, clause);
+        self.note_clauses(statement, here);
+        let last = tls.certificates.len().saturating_sub(1);
         match statement.row.name {
-            "Cert" => self.certificate(statement, tls),
-            "Key" => self.key(statement, tls),
-            "OCSP" => self.staple(statement, tls),
+            "Cert" => {
+                let first = tls.certificates.len();
+                self.certificate(statement, tls);
+                let places = first..tls.certificates.len();
+                self.noted.extend(places.map(|place| (here(Clause::Cert(place)), statement.place(0))));
+            }
+            "Key" => {
+                self.noted.push((here(Clause::Key(last)), statement.place(0)));
+                self.key(statement, tls);
+            }
+            "OCSP" => {
+                self.noted.push((here(Clause::Ocsp(last)), statement.place(0)));
+                self.staple(statement, tls);
+            }
             "ClientCert" => {
                 tls.client = match statement.number(0) {
                     Some(1) => ClientCertificate::Ask,
@@ -62,7 +80,7 @@ impl Lowering<'_> {
                 };
                 tls.depth = statement.number(1).and_then(|n| u8::try_from(n).ok()).unwrap_or(DEPTH);
             }
-            "Ciphers" => ciphers(statement, &mut tls.ciphers),
+            "Ciphers" => self.ciphers(statement, &mut tls.ciphers),
             "Disable" => self.disable(statement, &mut tls.oldest, &mut tls.without_1_3),
             "DisableSSLv2" | "DisableSSLv3" => tls.oldest = tls.oldest.max(Some(TlsVersion::Tls10)),
             "MinProto" => self.at_least(statement, &mut tls.oldest, tls.without_1_3),
@@ -90,6 +108,82 @@ impl Lowering<'_> {
             _ => return false,
         }
         true
+    }
+
+    /// Remembers where a statement's parts stand that others judge, `of` this or that listener or server.
+    fn note_clauses(&mut self, statement: &Statement, of: impl Fn(Clause) -> Subject) {
+        let clause = match statement.row.name {
+            "Ciphers" => {
+                for given in &statement.values {
+                    let suites = are_suites(statement, given);
+                    let clause = if suites { Clause::Suites } else { Clause::Ciphers };
+                    self.noted.push((of(clause), given.span));
+                }
+                return;
+            }
+            "Groups" => Clause::Groups,
+            "CAlist" => Clause::AuthorityNames,
+            "VerifyList" => Clause::Authorities,
+            "CRLlist" => Clause::Revoked,
+            _ => return,
+        };
+        self.noted.push((of(clause), statement.place(0)));
+    }
+
+    /// The same for what is said of a server, which gets a number.
+    fn note_server(&mut self, meant: &[&Statement]) -> u32 {
+        let number = self.servers;
+        self.servers += 1;
+        let here = |clause| Subject::Server(number, clause);
+        for statement in meant {
+            self.note_clauses(statement, here);
+            let clause = match statement.row.name {
+                "HTTPS" => Clause::Whole,
+                "Cert" => Clause::Cert(0),
+                "Key" => Clause::Key(0),
+                _ => continue,
+            };
+            self.noted.push((here(clause), statement.place(0)));
+        }
+        number
+    }
+
+    fn ciphers(&mut self, statement: &Statement, ciphers: &mut Ciphers) {
+        for given in &statement.values {
+            let Value::Text(text) = &given.value else { continue };
+            let suites = are_suites(statement, given);
+            self.check_ciphers(text, given.span, suites);
+            let into = if suites { &mut ciphers.suites } else { &mut ciphers.list };
+            *into = Some(match into.take() {
+                Some(before) => format!("{before}:{text}"),
+                None => text.clone(),
+            });
+        }
+    }
+
+    /// Ciphers up to TLS 1.2 and suites of TLS 1.3 are two lists. The library passes in silence what is in the wrong one,
+    /// unless nothing else is in it.
+    fn check_ciphers(&mut self, text: &str, place: Span, suites: bool) {
+        let names = || text.split([':', ' ', ',']).filter(|name| !name.is_empty());
+        let is_suite = |name: &&str| name.starts_with("TLS_");
+        let problem = match suites {
+            true => names().find(|name| !is_suite(name)).map(|name| {
+                let problem = Problem::error(place, format!("{name} is no suite of TLS 1.3"));
+                problem.help("others stand in Ciphers without -ciphersuites")
+            }),
+            false => names().find(is_suite).map(|name| {
+                let strays: Vec<&str> = names().filter(is_suite).collect();
+                let text = format!("{name} is a suite of TLS 1.3, which this list is not about");
+                let problem = match names().all(|name| is_suite(&name)) {
+                    true => Problem::error(place, text),
+                    false => Problem::warning(place, text),
+                };
+                problem.help(format!("write Ciphers -ciphersuites \"{}\"", strays.join(":")))
+            }),
+        };
+        if let Some(problem) = problem {
+            self.findings.push(problem);
+        }
     }
 
     fn certificate(&mut self, statement: &Statement, tls: &mut ListenerTls) {
@@ -170,7 +264,7 @@ impl Lowering<'_> {
                     tls.key = self.key_named(statement);
                     needs_certificate = Some(*statement);
                 }
-                "Ciphers" => ciphers(statement, &mut tls.ciphers),
+                "Ciphers" => self.ciphers(statement, &mut tls.ciphers),
                 "Disable" => self.disable(statement, &mut tls.oldest, &mut tls.without_1_3),
                 "MinProto" => self.at_least(statement, &mut tls.oldest, tls.without_1_3),
                 "Groups" => tls.groups = groups(statement),
@@ -200,6 +294,9 @@ impl Lowering<'_> {
         {
             let problem = Problem::error(statement.keyword, "Key stands without Cert");
             self.findings.push(problem.expected("Cert with the file of its certificate in this section"));
+        }
+        if https {
+            tls.number = self.note_server(meant);
         }
         if let Some(statement) = verified {
             let name = self.peer_name(statement, meant, server_name.as_deref());
@@ -302,17 +399,9 @@ pub(super) fn certificate_feeds(listeners: &[Listener]) -> impl Iterator<Item = 
 }
 
 /// An option says what the strings after it are.
-fn ciphers(statement: &Statement, ciphers: &mut Ciphers) {
-    for given in &statement.values {
-        let Value::Text(text) = &given.value else { continue };
-        let mut before = statement.switches.iter().filter(|switched| switched.span.start < given.span.start);
-        let suites = before.next_back().is_some_and(|switched| switched.switch == Switch::CipherSuites);
-        let into = if suites { &mut ciphers.suites } else { &mut ciphers.list };
-        *into = Some(match into.take() {
-            Some(before) => format!("{before}:{text}"),
-            None => text.clone(),
-        });
-    }
+fn are_suites(statement: &Statement, given: &Given) -> bool {
+    let mut before = statement.switches.iter().filter(|switched| switched.span.start < given.span.start);
+    before.next_back().is_some_and(|switched| switched.switch == Switch::CipherSuites)
 }
 
 /// `Groups`: several strings, and several names in each.

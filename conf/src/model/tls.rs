@@ -60,6 +60,8 @@ pub struct Watched {
 /// TLS towards a backend.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerTls {
+    /// Which of the file's it is, for [`Written`](crate::Written).
+    pub number: u32,
     /// `Cert`: PEM file with our certificate and mostly its key.
     pub certificate: Option<PathBuf>,
     /// `Key`: the key, if it is not in the file of its certificate.

@@ -15,6 +15,7 @@
 
 mod card;
 mod client;
+mod diagnosis;
 mod ffi;
 mod gate;
 mod greeting;
@@ -31,6 +32,7 @@ mod wallet;
 
 pub use card::{has_cards, prove};
 pub(crate) use client::Dialer;
+pub use diagnosis::Fault;
 pub use greeting::{Greeter, Greeting, Progress};
 pub use papers::Paper;
 pub use renew::{Renewal, Sights, renew, sights};
@@ -238,8 +240,8 @@ pub struct Opened {
 /// (see [`prove`]).
 ///
 /// # Errors
-/// What is wrong.
-pub fn open(config: &Config) -> Result<Opened, Vec<String>> {
+/// All that is wrong.
+pub fn open(config: &Config) -> Result<Opened, Vec<Fault>> {
     // All processes that read such files are children of the one that does this.
     ffi::ask_nobody();
     let (mut opened, mut faults) = (Opened::default(), Vec::new());
@@ -247,13 +249,15 @@ pub fn open(config: &Config) -> Result<Opened, Vec<String>> {
         if let Some(tls) = &of.tls
             && let Err(error) = open_listener(listener, tls, &mut opened)
         {
-            faults.push(error);
+            faults.extend(diagnosis::of_listener(listener, tls, error));
         }
     }
     for server in servers(config) {
-        let name = server.server_name.as_deref();
-        let dialer = server.tls.as_ref().map(|tls| Dialer::build(tls, name, Keys::LeftOut));
-        faults.extend(dialer.and_then(Result::err));
+        if let Some(tls) = &server.tls
+            && let Err(error) = Dialer::build(tls, server.server_name.as_deref(), Keys::LeftOut)
+        {
+            faults.extend(diagnosis::of_server(tls, error));
+        }
     }
     if faults.is_empty() { Ok(opened) } else { Err(faults) }
 }
@@ -289,11 +293,31 @@ fn words(stack: &ErrorStack) -> String {
     if words.is_empty() { "OpenSSL gives no reason".to_owned() } else { words.join(", ") }
 }
 
-/// The library's own words for its last error.
+/// What the last of the library's errors that is known here means, and the library's own words for it.
 fn reason(stack: &ErrorStack) -> String {
-    let last = stack.errors().last().and_then(openssl::error::Error::reason);
-    last.unwrap_or("OpenSSL gives no reason").to_owned()
+    let mut reasons = stack.errors().iter().rev().filter_map(openssl::error::Error::reason);
+    let last = reasons.clone().next().unwrap_or("OpenSSL gives no reason");
+    let known = |reason| REASONS.iter().find(|(known, _)| *known == reason);
+    match reasons.find_map(known) {
+        Some((reason, meaning)) => format!("{meaning} ({reason})"),
+        None => last.to_owned(),
+    }
 }
+
+/// What the library says and what it means by that here.
+const REASONS: &[(&str, &str)] = &[
+    ("no start line", "there is nothing of the kind in it"),
+    ("bad base64 decode", "it is damaged"),
+    ("bad end line", "it is damaged"),
+    ("unsupported", "there is no key of a kind that the library knows in it"),
+    ("key values mismatch", "the key is not the certificate's"),
+    ("key type mismatch", "the key is not the certificate's"),
+    ("no cipher match", "the library knows none of these ciphers, or takes none of them for safe"),
+    ("ee key too small", "the certificate's key is shorter than the library takes for safe"),
+    ("ca key too small", "the key of an authority in it is shorter than the library takes for safe"),
+    ("ca md too weak", "an authority in it has signed with a hash that the library does not take for safe"),
+    ("no certificate or crl found", "there is neither a certificate nor a list of revoked ones in it"),
+];
 
 fn set_versions(
     context: &mut SslContextBuilder,

@@ -226,7 +226,7 @@ impl Look<'_> {
 }
 
 /// Whether a certificate goes with its key.
-fn check(now: &Pair, before: Option<&Pair>) -> Result<(), String> {
+pub(super) fn check(now: &Pair, before: Option<&Pair>) -> Result<(), String> {
     let public = public_key(now)?;
     let fits = match now.key()? {
         Some(key) => public.public_eq(&key),

@@ -239,7 +239,11 @@ fn proof(tls: &ListenerTls, wallet: &Wallet) -> [u8; 32] {
 }
 
 /// `ClientCert` and the lists that go with it.
-fn verification(tls: &ListenerTls, wallet: &Wallet, context: &mut SslContextBuilder) -> Result<(), String> {
+pub(super) fn verification(
+    tls: &ListenerTls,
+    wallet: &Wallet,
+    context: &mut SslContextBuilder,
+) -> Result<(), String> {
     match tls.client {
         ClientCertificate::No => context.set_verify(SslVerifyMode::NONE),
         ClientCertificate::Ask => context.set_verify(SslVerifyMode::PEER),
