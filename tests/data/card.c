@@ -1,6 +1,7 @@
 /* A crypto card that is none: an engine of OpenSSL up to 3 that answers after a fixed time, for so many at once, and can
  * fail or fall silent. In an asynchronous job it pauses. The keys that it holds are named by files. Commands: DELAY_US,
- * PARALLEL; and STATE, the name of a file that holds "fail" or "hang" while it is to do that. */
+ * PARALLEL; STATE, the name of a file that holds "fail", "hang" or "late" (in jobs alone) while it is to do that; and
+ * ONLINE, which it takes only once it works. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -48,7 +49,7 @@ static void wait_until(uint64_t at_ns) {
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
-/* 'f' to fail, 'h' to hang, 0 to work. */
+/* 'f' to fail, 'h' to hang, 'l' to hang in jobs alone, 0 to work. */
 static char state(void) {
     char byte = 0;
     if (!state_file[0])
@@ -59,7 +60,7 @@ static char state(void) {
     if (read(fd, &byte, 1) != 1)
         byte = 0;
     close(fd);
-    return byte == 'f' || byte == 'h' ? byte : 0;
+    return byte == 'f' || byte == 'h' || byte == 'l' ? byte : 0;
 }
 
 /* Takes the place that is free first; returns when its answer comes. */
@@ -96,7 +97,7 @@ static void *answer(void *unused) {
         pthread_mutex_unlock(&lock);
         uint64_t one = 1;
         wait_until(request->due_ns);
-        while (state() == 'h')
+        while (state() == 'h' || state() == 'l')
             usleep(10000);
         /* Whoever sees that it is done may be gone a moment later, and the descriptor with it. */
         pthread_mutex_lock(&lock);
@@ -218,12 +219,16 @@ static EVP_PKEY *load_key(ENGINE *engine, const char *file, UI_METHOD *ui, void 
 #define DELAY_US ENGINE_CMD_BASE
 #define PARALLEL (ENGINE_CMD_BASE + 1)
 #define STATE (ENGINE_CMD_BASE + 2)
+#define ONLINE (ENGINE_CMD_BASE + 3)
 static const ENGINE_CMD_DEFN commands[] = {
     {DELAY_US, "DELAY_US", "how long an answer takes", ENGINE_CMD_FLAG_NUMERIC},
     {PARALLEL, "PARALLEL", "how many it works on at once", ENGINE_CMD_FLAG_NUMERIC},
     {STATE, "STATE", "a file that says what is wrong with it", ENGINE_CMD_FLAG_STRING},
+    {ONLINE, "ONLINE", "what it takes only once it works", ENGINE_CMD_FLAG_NO_INPUT},
     {0, NULL, NULL, 0},
 };
+
+static int begun;
 
 static int control(ENGINE *engine, int command, long number, void *text, void (*function)(void)) {
     (void)engine, (void)function;
@@ -237,6 +242,8 @@ static int control(ENGINE *engine, int command, long number, void *text, void (*
     case STATE:
         snprintf(state_file, sizeof state_file, "%s", (const char *)text);
         return 1;
+    case ONLINE:
+        return begun;
     default:
         return 0;
     }
@@ -244,6 +251,7 @@ static int control(ENGINE *engine, int command, long number, void *text, void (*
 
 static int begin(ENGINE *engine) {
     (void)engine;
+    begun = 1;
     return 1;
 }
 

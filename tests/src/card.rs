@@ -49,7 +49,7 @@ impl Card {
         self.folder().join(name)
     }
 
-    /// From now on it fails (`fail`), falls silent (`hang`), or works.
+    /// From now on it fails (`fail`), falls silent (`hang`, or in jobs alone: `late`), or works.
     ///
     /// # Panics
     /// When its file cannot be written.

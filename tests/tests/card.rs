@@ -149,15 +149,58 @@ fn handshakes_are_refused_while_a_card_is_silent() {
     let inside = "PreCommand \"DELAY_US\" \"1000\"\nJobs 4\nTimeOut 1";
     let proxy = setup(&card, inside, &card.held("ec"), &origin).start();
     card.becomes("hang");
-    // Some have a job (one more than asked for, lest the trial at the start kept it), the others wait for one; none is
-    // served, none waits for long.
+    // Some have a job, the others wait for one; none is served, none waits for long.
     assert_eq!(served(requests(&proxy, 12, &[])), 0);
     assert_eq!(proxy.counter("ounce_card_timeouts_total"), 12);
     assert_eq!(proxy.counter("ounce_card_fallbacks_total"), 0);
-    assert_eq!(proxy.counter("ounce_card_orphans"), 5);
+    assert_eq!(proxy.counter("ounce_card_orphans"), 4);
     card.becomes("work");
     until("the jobs to come back", || (proxy.counter("ounce_card_orphans") == 0).then_some(()));
     assert_eq!(served(requests(&proxy, 20, &[])), 20);
+}
+
+/// There are as many jobs as `Jobs` says, also where a card that did not answer at the start has kept the one of its trial.
+#[test]
+fn a_card_that_is_silent_at_the_start_costs_no_job() {
+    let card = Card::new();
+    let origin = Origin::echo();
+    let inside = "PreCommand \"DELAY_US\" \"1000\"\nDefault \"ALL\"\nJobs 4\nTimeOut 1";
+    let setup = setup(&card, inside, &card.certificate("ec.pem"), &origin);
+    card.becomes("late");
+    let proxy = setup.start();
+    proxy.problems().wait_for("the trial", |line| line.contains("its card does not answer: software signs"));
+    card.becomes("work");
+    until("the card to sign again", || {
+        assert_eq!(served(requests(&proxy, 4, &[])), 4);
+        proxy.problems().all().iter().any(|line| line.contains("the card signs again")).then_some(())
+    });
+    card.becomes("hang");
+    // Those that have a job are lost, those that wait for one go to software.
+    assert_eq!(served(requests(&proxy, 12, &[])), 8);
+    assert_eq!(proxy.counter("ounce_card_orphans"), 4);
+    card.becomes("work");
+    until("the jobs to come back", || (proxy.counter("ounce_card_orphans") == 0).then_some(()));
+}
+
+/// Commands reach an engine before and after it begins to work, and one that it does not take is named.
+#[test]
+fn commands_come_in_their_time() {
+    let card = Card::new();
+    let origin = Origin::echo();
+    let setup = |inside: &str| setup(&card, inside, &card.held("ec"), &origin);
+    let proxy = setup("PostCommand \"ONLINE\"\nPostCommand \"DELAY_US\" \"700000\"").start();
+    let began = std::time::Instant::now();
+    assert_eq!(served(requests(&proxy, 1, &[])), 1);
+    assert!(began.elapsed().as_millis() >= 700, "the delay has not been set");
+    for (inside, told) in [
+        ("PreCommand \"ONLINE\"", "SSLEngine \"card\": PreCommand \"ONLINE\": "),
+        ("PostCommand \"NONE\" \"x\"", "SSLEngine \"card\": PostCommand \"NONE\": "),
+    ] {
+        let output = setup(inside).arguments(&["-c"]).command().output().expect("the program");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{inside}: {said}");
+        assert!(said.contains(told), "{inside}: {said}");
+    }
 }
 
 /// While handshakes are paused, a plain request on the same worker is answered.

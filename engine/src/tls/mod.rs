@@ -58,6 +58,9 @@ use std::fmt::Display;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+/// How many jobs it takes to try out keys one after the other: the first card that does not answer keeps one.
+const TRIAL_JOBS: usize = 2;
+
 /// What a worker needs for TLS, both ways.
 #[derive(Debug, Default)]
 pub struct Tls {
@@ -156,12 +159,11 @@ impl Tls {
             return Ok(());
         }
         let jobs = self.hand.all.iter().map(|card| card.jobs).max().unwrap_or(1);
-        // One more: the first card that does not answer here keeps it.
-        self.hand.jobs = if ffi::prepare_jobs(jobs as usize + 1) { jobs + 1 } else { 0 };
+        let pauses = ffi::prepare_jobs(TRIAL_JOBS);
         for proof in self.proofs.drain(..) {
             // Keys in files have the same card: where one has waited for it in vain, others need not.
             let known = self.hand.refused.as_ref().filter(|_| proof.in_file);
-            let manner = match known.map_or_else(|| proof.settle(self.hand.jobs > 0), |_| Ok(Manner::Job)) {
+            let manner = match known.map_or_else(|| proof.settle(pauses), |_| Ok(Manner::Job)) {
                 Ok(manner) => manner,
                 // By a job it cannot stall the loop, if it ever comes back.
                 Err(error) if proof.in_file => {
@@ -184,6 +186,10 @@ impl Tls {
                 }
             }
         }
+        if pauses && !ffi::prepare_jobs(jobs as usize) {
+            return Err(format!("there is no memory for {jobs} asynchronous jobs"));
+        }
+        self.hand.jobs = if pauses { jobs } else { 0 };
         Ok(())
     }
 }

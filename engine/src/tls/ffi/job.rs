@@ -14,6 +14,7 @@ use std::ptr::null_mut;
 
 unsafe extern "C" {
     fn ASYNC_is_capable() -> c_int;
+    fn ASYNC_cleanup_thread();
     fn ASYNC_init_thread(max: usize, first: usize) -> c_int;
     fn ASYNC_start_job(
         job: *mut *mut c_void,
@@ -47,10 +48,15 @@ const ASYNC_NO_JOBS: c_int = 6;
 /// How many descriptors of one job are waited for.
 const AWAITED_MAX: usize = 4;
 
-/// Makes room for so many jobs of this thread; false where the library has none.
+/// Makes room for so many jobs of this thread from here on, whatever there was before; false where the library has none.
+/// A job that is paused meanwhile may never be gone on with.
 pub(in crate::tls) fn prepare_jobs(max: usize) -> bool {
-    // SAFETY: no memory is passed.
-    unsafe { ASYNC_is_capable() == 1 && ASYNC_init_thread(max, 0) == 1 }
+    // SAFETY: no memory is passed. What is freed are jobs that wait for work; one that is paused is none of them, and
+    // whoever has paused it keeps it (see `Trial`).
+    unsafe {
+        ASYNC_cleanup_thread();
+        ASYNC_is_capable() == 1 && ASYNC_init_thread(max, 0) == 1
+    }
 }
 
 /// Lets engines pause what is done on this connection, or not any more. What a paused call was given it goes on using:
