@@ -126,7 +126,7 @@
 //! | the password of an encrypted key is asked for at the terminal | such a key is refused | nobody is there when a reload reads it |
 //! | plain HTTP on a TLS port is closed without a word | answered 400 | the client learns what is wrong |
 //! | OCSP responses are not sent | those of `OCSP` or of `CERT.ocsp` are, while they are valid; one that the issuer has not signed is an error, one that is past a warning, since a file that nobody has refreshed must not keep a site down | asked for |
-//! | certificates are read at the start alone | also when they change, with `Cert -filewatch` and `OCSP -filewatch`, the word that other files are watched with | a renewal ends no connection |
+//! | certificates are read at the start alone | also when they change, with `-filewatch` behind `Cert`, `OCSP` and the lists about clients, the word that other files are watched with | a renewal ends no connection |
 //! | a certificate without CN is refused | taken | its names are elsewhere today |
 //! | TLS records are sealed by the library | also by it: kTLS is not used | the kernels at hand offer none to try it on |
 //! | `SendFile` sends everything as `text/plain` | the type by the name's ending, else `application/octet-stream` | browsers show what they get |

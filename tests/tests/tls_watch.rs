@@ -138,7 +138,7 @@ fn half_a_pair_is_not_used() {
     assert_eq!(subject(&proxy, &[]), "next.test", "what was newest and good");
 }
 
-/// The jail holds no certificates, and its inmates have no right to read them. Authorities of clients are not read anew.
+/// The jail holds no certificates, and its inmates have no right to read them. Lists that are not followed stay as they are.
 #[test]
 fn files_out_of_reach_of_workers_are_watched() {
     let papers = Papers::new();
@@ -245,4 +245,89 @@ fn responses_are_refreshed() {
     let used = "a.pem.ocsp has changed: its new contents are in use";
     replace(&proxy, &papers, "c.resp", "a.pem.ocsp", used);
     assert!(response(&proxy).is_some());
+}
+
+/// Whether a client with this certificate is let in, on connections of its own, as many as meet every worker; with
+/// `words` it may try to resume a session.
+fn gets_in(proxy: &Proxy, papers: &Papers, name: &str, words: &[&str]) -> bool {
+    let [crt, key] =
+        ["crt", "key"].map(|ending| papers.path(&format!("{name}.{ending}")).display().to_string());
+    let words = [&["-cert", &crt, "-key", &key], words].concat();
+    let ask = || s_client(proxy, &words).contains("HTTP/1.1 200");
+    let first = ask();
+    for _ in 0..4 {
+        assert_eq!(ask(), first, "workers disagree");
+    }
+    first
+}
+
+/// A fresh list keeps out whom it revokes, at once, with every name and with sessions from before; one that is none
+/// changes nothing, and neither does one that is gone.
+#[test]
+fn lists_of_revoked_certificates_are_followed() {
+    let papers = Papers::new();
+    let origin = mirror();
+    for name in ["one", "two"] {
+        papers.signed(name, "DNS:client.test", &["-days", "30"]);
+    }
+    for name in ["one", "two"] {
+        papers.revoke(name, &format!("{name}.crl"));
+    }
+    fs::copy(papers.path("two.crl"), papers.path("now.crl")).expect("a copy");
+    let lists = papers.line("VerifyList", "ca.crt") + &papers.line("CRLlist -filewatch", "now.crl");
+    let certificates = papers.line("Cert", "a.pem") + &papers.line("Cert", "b.pem");
+    let inside = format!("{certificates}ClientCert 2\n{lists}");
+    let setup = setup(&inside, &origin).global("User", "\"nobody\"").global("RootJail", "\"{folder}/jail\"");
+    fs::create_dir(setup.folder().join("jail")).expect("a directory");
+    let proxy = setup.start();
+    let workers = proxy.workers();
+    let session = papers.path("session").display().to_string();
+    let of_b = ["-servername", "b.test"];
+    let both = |name: &str| [gets_in(&proxy, &papers, name, &[]), gets_in(&proxy, &papers, name, &of_b)];
+    assert_eq!((both("one"), both("two")), ([true; 2], [false; 2]));
+    assert!(gets_in(&proxy, &papers, "one", &["-tls1_2", "-sess_out", &session]));
+    assert!(gets_in(&proxy, &papers, "one", &["-tls1_2", "-sess_in", &session]));
+    replace(&proxy, &papers, "one.crl", "now.crl", "now.crl has changed: its new contents are in use");
+    assert_eq!((both("one"), both("two")), ([false; 2], [true; 2]));
+    assert!(!gets_in(&proxy, &papers, "one", &["-tls1_2", "-sess_in", &session]), "a session from before");
+    replace(&proxy, &papers, "ca.crt", "now.crl", "now.crl: there is no list of revoked certificates in it");
+    let said = proxy.problems().len();
+    fs::remove_file(papers.path("now.crl")).expect("a file to remove");
+    wait(&proxy, said, "now.crl: what was read before stays in use");
+    assert_eq!((both("one"), both("two")), ([false; 2], [true; 2]));
+    assert_eq!(proxy.workers(), workers, "nobody was replaced");
+    for pid in workers {
+        assert!(process::signal(pid, Signal::SIGKILL), "a worker that lives");
+    }
+    proxy.wait_workers(2);
+    assert_eq!((both("one"), both("two")), ([false; 2], [true; 2]), "what was newest and good");
+}
+
+/// Other authorities: whom they have signed gets in, and clients are told their names. A connection that is there stays.
+#[test]
+fn lists_of_authorities_are_followed() {
+    let papers = Papers::new();
+    let origin = Origin::named("a");
+    papers.self_signed("other", "/CN=other", "DNS:other.test");
+    fs::copy(papers.path("ca.crt"), papers.path("known.crt")).expect("a copy");
+    fs::copy(papers.path("ca.crt"), papers.path("told.crt")).expect("a copy");
+    let lists =
+        papers.line("VerifyList -filewatch", "known.crt") + &papers.line("CAlist -filewatch", "told.crt");
+    let inside = format!("{}ClientCert 1\n{lists}", papers.line("Cert", "a.pem"));
+    let proxy = setup(&inside, &origin).start();
+    let mut there = Hand::reach(proxy.address(), SslVersion::TLS1_3);
+    there.shake();
+    assert_eq!(there.get(), 200);
+    let told = |name: &str| s_client(&proxy, &[]).contains(&format!("CN = {name}\n"));
+    let of = |name: &str| gets_in(&proxy, &papers, name, &[]);
+    assert_eq!((of("client"), of("other"), told("ca"), told("other")), (true, false, true, false));
+    replace(&proxy, &papers, "other.crt", "known.crt", "known.crt has changed: its new contents are in use");
+    assert_eq!((of("client"), of("other"), told("ca"), told("other")), (false, true, true, false));
+    replace(&proxy, &papers, "other.crt", "told.crt", "told.crt has changed: its new contents are in use");
+    assert_eq!((told("ca"), told("other")), (false, true));
+    for name in ["known.crt", "told.crt"] {
+        replace(&proxy, &papers, "a.key", name, &format!("{name}: there is no certificate in it"));
+    }
+    assert_eq!((of("client"), of("other"), told("ca"), told("other")), (false, true, false, true));
+    assert_eq!(there.get(), 200, "a connection from before");
 }

@@ -55,14 +55,20 @@ pub(super) const ROWS: &[Row] = &[
     row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)").takes(&[one(Kind::Flag, "value")]),
     row("SSLAllowClientRenegotiation", HTTPS, "renegotiation by clients: 0 no, 1 secure, 2 any (0)")
         .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),
-    row("CAlist", HTTPS, "authorities whose names clients are sent").takes(&[one(Kind::File, "file")]),
+    row("CAlist", HTTPS, "authorities whose names clients are sent")
+        .takes(&[one(Kind::File, "file")])
+        .switches(&[Switch::FileWatch]),
     row("VerifyList", HTTPS, "authorities that clients' certificates are verified against")
-        .takes(&[one(Kind::File, "file")]),
+        .takes(&[one(Kind::File, "file")])
+        .switches(&[Switch::FileWatch]),
     row("VerifyList", BACKEND, "authorities that its certificate is verified against (the system's)")
         .takes(&[one(Kind::File, "file")])
         .repeat(Repeat::Many),
     row("VerifyPeer", BACKEND, "verify its certificate (no)").takes(&[one(Kind::Flag, "value")]),
-    row("CRLlist", BOTH, "lists of revoked certificates").takes(&[one(Kind::File, "file")]),
+    row("CRLlist", HTTPS, "lists of revoked certificates; with -filewatch, changes of the file are followed")
+        .takes(&[one(Kind::File, "file")])
+        .switches(&[Switch::FileWatch]),
+    row("CRLlist", BACKEND, "lists of revoked certificates").takes(&[one(Kind::File, "file")]),
     row("OCSP", HTTPS, "what the authority says of the certificate before this line (its name with .ocsp)")
         .takes(&[one(Kind::File, "file")])
         .switches(&[Switch::FileWatch])

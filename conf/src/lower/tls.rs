@@ -4,8 +4,8 @@ use super::Lowering;
 use crate::diag::Problem;
 use crate::grammar::Switch;
 use crate::model::{
-    Ciphers, ClientCertificate, Feed, FeedKind, Listener, ListenerTls, OneRequest, PeerName, Renegotiation,
-    ServerTls, TlsVersion, Verify, Watched,
+    Ciphers, ClientCertificate, ClientList, Feed, FeedKind, Listener, ListenerTls, OneRequest, PeerName,
+    Renegotiation, ServerTls, TlsVersion, Verify, Watched,
 };
 use crate::source::{self, Span};
 use crate::tree::{Given, Statement, Value};
@@ -95,9 +95,18 @@ impl Lowering<'_> {
                     _ => Renegotiation::No,
                 };
             }
-            "CAlist" => tls.authority_names = self.readable(statement),
-            "VerifyList" => tls.authorities = self.readable(statement),
-            "CRLlist" => tls.revoked = self.readable(statement),
+            "CAlist" => {
+                tls.authority_names = self.readable(statement);
+                follow(statement, ClientList::AuthorityNames, tls);
+            }
+            "VerifyList" => {
+                tls.authorities = self.readable(statement);
+                follow(statement, ClientList::Authorities, tls);
+            }
+            "CRLlist" => {
+                tls.revoked = self.readable(statement);
+                follow(statement, ClientList::Revoked, tls);
+            }
             "NoHTTPS11" => {
                 tls.one_request = match statement.number(0) {
                     Some(1) => OneRequest::Always,
@@ -388,14 +397,19 @@ pub fn certificate_files(named: &Path) -> Result<Vec<PathBuf>, String> {
 pub(super) fn certificate_feeds(listeners: &[Listener]) -> impl Iterator<Item = Feed> {
     let of = |(listener, of): (usize, &Listener)| {
         let tls = of.tls.as_ref()?;
-        let named = tls.watched.first().map(|watched| &watched.named);
-        let staple = tls.watched_staples.first();
-        let staple = staple.and_then(|place| tls.staples.iter().find(|(of, _)| of == place));
-        let path = named.or(staple.map(|(_, file)| file))?.clone();
+        let path = tls.first_watched()?.to_owned();
         let kind = FeedKind::Certificates { listener };
         Some(Feed { path, kind, watched: true, bytes: Vec::new() })
     };
     listeners.iter().enumerate().filter_map(of)
+}
+
+/// Follows a list, or not any more: the last line about it holds.
+fn follow(statement: &Statement, list: ClientList, tls: &mut ListenerTls) {
+    tls.watched_lists.retain(|known| *known != list);
+    if statement.has(Switch::FileWatch) {
+        tls.watched_lists.push(list);
+    }
 }
 
 /// An option says what the strings after it are.

@@ -34,6 +34,6 @@ pub use rewrite::{Branch, Operation, Rule};
 pub use service::{Service, ServiceName};
 pub use session::{Session, SessionKind};
 pub use tls::{
-    Ciphers, ClientCertificate, ListenerTls, OneRequest, PeerName, Renegotiation, ServerTls, TlsVersion,
-    Verify, Watched,
+    Ciphers, ClientCertificate, ClientList, ListenerTls, OneRequest, PeerName, Renegotiation, ServerTls,
+    TlsVersion, Verify, Watched,
 };

@@ -3,7 +3,7 @@
 use super::Key;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// TLS of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,6 +18,8 @@ pub struct ListenerTls {
     pub watched: Vec<Watched>,
     /// `OCSP -filewatch`: responses that are, by the place of each certificate.
     pub watched_staples: Vec<usize>,
+    /// `CAlist`, `VerifyList` and `CRLlist` that are, with `-filewatch`.
+    pub watched_lists: Vec<ClientList>,
     /// `ClientCert`: whether clients are asked for a certificate.
     pub client: ClientCertificate,
     /// `ClientCert`: how many authorities may stand between a client's certificate and a known one.
@@ -46,6 +48,42 @@ pub struct ListenerTls {
     pub revoked: Option<PathBuf>,
     /// `NoHTTPS11`.
     pub one_request: OneRequest,
+}
+
+/// A list that says which clients are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientList {
+    /// `CAlist`.
+    AuthorityNames,
+    /// `VerifyList`.
+    Authorities,
+    /// `CRLlist`.
+    Revoked,
+}
+
+impl ListenerTls {
+    /// The file of a list.
+    #[must_use]
+    pub fn list(&self, list: ClientList) -> Option<&Path> {
+        let file = match list {
+            ClientList::AuthorityNames => &self.authority_names,
+            ClientList::Authorities => &self.authorities,
+            ClientList::Revoked => &self.revoked,
+        };
+        file.as_deref()
+    }
+
+    /// One of the files that are followed; `None` if none is.
+    #[must_use]
+    pub fn first_watched(&self) -> Option<&Path> {
+        let named = self.watched.first().map(|watched| watched.named.as_path());
+        let staple = || {
+            let place = self.watched_staples.first()?;
+            self.staples.iter().find(|(of, _)| of == place).map(|(_, file)| file.as_path())
+        };
+        let list = || self.list(*self.watched_lists.first()?);
+        named.or_else(staple).or_else(list)
+    }
 }
 
 /// Certificates whose files are followed, and with them the files of their keys and responses.

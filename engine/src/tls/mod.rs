@@ -272,7 +272,7 @@ fn open_listener(listener: usize, tls: &ListenerTls, opened: &mut Opened) -> Res
     let wallet = Wallet::read(tls)?;
     Certificates::of(tls, &wallet, None, Keys::LeftOut)?;
     opened.papers.extend(papers::papers(listener, &wallet));
-    if !(tls.watched.is_empty() && tls.watched_staples.is_empty()) {
+    if tls.first_watched().is_some() {
         let sealed = wallet.seal().map_err(|error| format!("cannot keep certificates: {error}"))?;
         opened.wallets.push((listener, sealed));
     }

@@ -4,9 +4,10 @@
 //! Only what is right takes the place of what was: a key that is not its certificate's, as while the two are being
 //! written, changes nothing of either, and another certificate is none the worse for it. A response that cannot be used
 //! leaves the one before it in place, which goes out until it ends; but a new certificate does not wait for its response.
+//! So it is with the lists that clients' certificates are verified against.
 
 use super::card::Keys;
-use super::server::Certificates;
+use super::server::{Certificates, check_list};
 use super::staple::{Note, Staple};
 use super::wallet::{KeyText, Pair, Wallet, contents, response_file};
 use super::{about, papers};
@@ -25,7 +26,7 @@ pub struct Renewal {
     pub notes: Vec<String>,
 }
 
-/// All that is to be looked at for the sake of a listener's certificates.
+/// All that is to be looked at for the sake of a listener's certificates and lists.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sights {
     /// Files, whether they are there or not.
@@ -57,6 +58,7 @@ pub fn sights(tls: &ListenerTls) -> Sights {
             sights.files.extend(staple_of(tls, place));
         }
     }
+    sights.files.extend(tls.watched_lists.iter().filter_map(|list| tls.list(*list)).map(Path::to_owned));
     sights.files.extend(tls.watched_staples.iter().filter_map(|place| staple_of(tls, *place)));
     sights.files.sort();
     sights.files.dedup();
@@ -79,13 +81,14 @@ fn fixed_part(named: &Path) -> PathBuf {
 #[must_use]
 pub fn renew(listener: usize, tls: &ListenerTls, before: &Wallet) -> Renewal {
     let mut look = Look { tls, before, changed: Vec::new(), notes: Vec::new() };
-    let pairs = look.pairs();
+    let mut wallet = before.clone();
+    wallet.pairs = look.pairs();
+    look.lists(&mut wallet);
     let Look { changed, mut notes, .. } = look;
     let kept = |notes| Renewal { wallet: before.clone(), changed: Vec::new(), notes };
     if changed.is_empty() {
         return kept(notes);
     }
-    let wallet = Wallet { pairs, ..before.clone() };
     // What only shows when all come together.
     if let Err(error) = Certificates::of(tls, &wallet, None, Keys::LeftOut) {
         notes.push(error);
@@ -192,6 +195,22 @@ impl Look<'_> {
                 self.notes.push(what);
                 // A response goes with the certificate that is served.
                 before.map(|before| self.with_response(before))
+            }
+        }
+    }
+
+    /// The lists that are followed as they are now, or as they were if that cannot be used.
+    fn lists(&mut self, wallet: &mut Wallet) {
+        for list in &self.tls.watched_lists {
+            let Some(file) = self.tls.list(*list) else { continue };
+            let kept = wallet.list_mut(*list);
+            match contents(file).and_then(|now| check_list(*list, file, &now).map(|()| now)) {
+                Ok(now) if kept.as_ref() == Some(&now) => {}
+                Ok(now) => {
+                    *kept = Some(now);
+                    self.changed.push(file.to_owned());
+                }
+                Err(error) => self.notes.extend([error, stays(file)]),
             }
         }
     }

@@ -12,9 +12,10 @@ use openssl::ssl::{
     SslVerifyMode, select_next_proto,
 };
 use openssl::stack::Stack;
+use openssl::x509::store::{X509StoreBuilder, X509StoreBuilderRef};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509Name};
-use ounce_conf::model::{ClientCertificate, ListenerTls, Renegotiation};
+use ounce_conf::model::{ClientCertificate, ClientList, ListenerTls, Renegotiation};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub struct Certificates {
     held: Vec<(usize, PKey<Private>)>,
     /// The names of each pair, by its print: they are not read twice.
     names: Vec<(Print, Vec<String>)>,
+    /// Of the lists that all contexts were built of.
+    lists: Print,
     resume: Option<Resume>,
 }
 
@@ -84,6 +87,7 @@ impl Certificates {
             others: Arc::default(),
             held,
             names: Vec::new(),
+            lists: Print::default(),
             resume: resume.cloned(),
         };
         nothing.renewed(tls, wallet)
@@ -130,12 +134,14 @@ impl Certificates {
             let pairs = places.iter().map(|at| &wallet.pairs[*at]);
             self.context(tls, &pairs.collect::<Vec<_>>(), wallet)
         };
+        let lists = wallet.lists_print();
         let mut groups = groups.into_iter();
         let (first_names, first) = groups.next().ok_or("no certificate")?;
         let mut others = Vec::new();
         for (of, places) in groups {
             let prints: Vec<Print> = places.iter().map(|at| names[*at].0).collect();
-            let context = match self.others.iter().find(|known| known.prints == prints) {
+            let same = |known: &&Named| known.prints == prints && self.lists == lists;
+            let context = match self.others.iter().find(same) {
                 Some(known) => known.context.clone(),
                 None => build(&places)?.build(),
             };
@@ -147,7 +153,8 @@ impl Certificates {
             choose_by_name(&mut default, first_names, Arc::clone(&others), tls.strict_names);
         }
         let (held, resume) = (self.held.clone(), self.resume.clone());
-        Ok(Certificates { default: default.build(), asking: self.asking, others, held, names, resume })
+        let default = default.build();
+        Ok(Certificates { default, asking: self.asking, others, held, names, lists, resume })
     }
 
     fn context(
@@ -258,23 +265,41 @@ pub(super) fn verification(
     if let (Some(file), Some(list)) = (&tls.authority_names, &wallet.authority_names) {
         context.set_client_ca_list(authority_names(file, list)?);
     }
+    let store = context.cert_store_mut();
     if let (Some(file), Some(list)) = (&tls.authorities, &wallet.authorities) {
-        let found = ffi::fill_store(context.cert_store_mut(), list);
-        let found = found.map_err(|error| about(file, reason(&error)))?;
-        if found.certificates == 0 {
-            return Err(about(file, "there is no certificate in it"));
-        }
+        believe(store, file, list)?;
     }
     if let (Some(file), Some(list)) = (&tls.revoked, &wallet.revoked) {
-        let store = context.cert_store_mut();
-        let found = ffi::fill_store(store, list).map_err(|error| about(file, reason(&error)))?;
-        if found.lists == 0 {
-            return Err(about(file, "there is no list of revoked certificates in it"));
-        }
+        disbelieve(store, file, list)?;
         let flags = X509VerifyFlags::CRL_CHECK | X509VerifyFlags::CRL_CHECK_ALL;
         store.set_flags(flags).map_err(|error| reason(&error))?;
     }
     Ok(())
+}
+
+/// Whether a list is one.
+///
+/// # Errors
+/// Why not, with its file.
+pub(super) fn check_list(which: ClientList, file: &Path, list: &[u8]) -> Result<(), String> {
+    let mut store = X509StoreBuilder::new().map_err(|error| reason(&error))?;
+    match which {
+        ClientList::AuthorityNames => authority_names(file, list).map(drop),
+        ClientList::Authorities => believe(&mut store, file, list),
+        ClientList::Revoked => disbelieve(&mut store, file, list),
+    }
+}
+
+/// Adds authorities.
+fn believe(store: &mut X509StoreBuilderRef, file: &Path, list: &[u8]) -> Result<(), String> {
+    let found = ffi::fill_store(store, list).map_err(|error| about(file, reason(&error)))?;
+    if found.certificates > 0 { Ok(()) } else { Err(about(file, "there is no certificate in it")) }
+}
+
+/// Adds what has been revoked.
+fn disbelieve(store: &mut X509StoreBuilderRef, file: &Path, list: &[u8]) -> Result<(), String> {
+    let found = ffi::fill_store(store, list).map_err(|error| about(file, reason(&error)))?;
+    if found.lists > 0 { Ok(()) } else { Err(about(file, "there is no list of revoked certificates in it")) }
 }
 
 /// Whose certificates these are, each once.

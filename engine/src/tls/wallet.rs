@@ -11,7 +11,7 @@ use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::SslContextBuilder;
 use openssl::x509::X509;
-use ounce_conf::model::{Key, ListenerTls};
+use ounce_conf::model::{ClientList, Key, ListenerTls};
 use ounce_sys::{parcel, regular};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -94,6 +94,22 @@ impl Wallet {
             authorities: list(&tls.authorities)?,
             revoked: list(&tls.revoked)?,
         })
+    }
+
+    /// What is in the file of a list.
+    pub(super) fn list_mut(&mut self, list: ClientList) -> &mut Option<Vec<u8>> {
+        match list {
+            ClientList::AuthorityNames => &mut self.authority_names,
+            ClientList::Authorities => &mut self.authorities,
+            ClientList::Revoked => &mut self.revoked,
+        }
+    }
+
+    /// Tells this state of the lists from any other.
+    pub(super) fn lists_print(&self) -> [u8; 32] {
+        let lists = [&self.authority_names, &self.authorities, &self.revoked];
+        let prints = lists.map(|list| list.as_ref().map_or([0; 32], |bytes| openssl::sha::sha256(bytes)));
+        openssl::sha::sha256(prints.as_flattened())
     }
 
     /// A parcel of it, for a process that serves with it.
