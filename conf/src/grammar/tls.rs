@@ -49,9 +49,13 @@ pub(super) const ROWS: &[Row] = &[
     row("MinProto", BOTH, "the oldest version of TLS that is spoken").takes(&[one(OLDEST, "version")]),
     row("Groups", BOTH, "groups for the exchange of keys, the best first")
         .takes(&[many(Kind::Text, "group")]),
-    row("DHParams", HTTPS, "accepted; the library chooses groups that are safe, and Groups names them")
-        .takes(&[one(Kind::Text, "file")])
-        .idle("the library chooses groups that are safe; Groups names them"),
+    row(
+        "DHParams",
+        &[Scope::Global, Scope::Https],
+        "accepted; the library chooses groups that are safe, and Groups names them",
+    )
+    .takes(&[one(Kind::Text, "file")])
+    .idle("the library chooses groups that are safe; Groups names them"),
     row("SSLHonorCipherOrder", HTTPS, "prefer our order of ciphers (no)").takes(&[one(Kind::Flag, "value")]),
     row("SSLAllowClientRenegotiation", HTTPS, "renegotiation by clients: 0 no, 1 secure, 2 any (0)")
         .takes(&[one(Kind::Number { min: 0, max: 2 }, "mode")]),
