@@ -98,6 +98,10 @@ fn under_traffic<R>(proxy: &Proxy, work: impl FnOnce() -> R) -> R {
                     while !done.load(Ordering::SeqCst) {
                         let answer = client.get("/");
                         assert_eq!(answer.status, 200, "{}", answer.text());
+                        // A worker that is to go says so with its last answer.
+                        if answer.closes() {
+                            client = proxy.client();
+                        }
                         assert!(who(proxy).starts_with("127."));
                         count += 2;
                     }
