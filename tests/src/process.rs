@@ -140,7 +140,8 @@ pub struct Memory {
     pub resident: u64,
     /// The same with each shared page divided among those who share it.
     pub proportional: u64,
-    /// What is its own alone.
+    /// What is its own alone and written. Pages of a library that nobody else has any more are not: they come and go with
+    /// other programs.
     pub private: u64,
 }
 
@@ -152,11 +153,7 @@ pub fn memory(pid: i32) -> Option<Memory> {
         let line = text.lines().find_map(|line| line.strip_prefix(field));
         line.and_then(|value| value.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
     };
-    Some(Memory {
-        resident: bytes("Rss:"),
-        proportional: bytes("Pss:"),
-        private: bytes("Private_Clean:") + bytes("Private_Dirty:"),
-    })
+    Some(Memory { resident: bytes("Rss:"), proportional: bytes("Pss:"), private: bytes("Private_Dirty:") })
 }
 
 /// Nanoseconds that a process and its threads, the kernel's on its behalf included, have had a CPU.
