@@ -28,8 +28,6 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     steps: VecDeque<Step>,
-    /// How many there have ever been.
-    joined: usize,
 }
 
 impl Line {
@@ -37,14 +35,12 @@ impl Line {
         self.steps.is_empty()
     }
 
-    /// How many have ever joined.
-    pub(crate) fn joined(&self) -> usize {
-        self.joined
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
     }
 
     pub(crate) fn join(&mut self, step: Step) {
         self.steps.push_back(step);
-        self.joined = self.joined.wrapping_add(1);
     }
 }
 

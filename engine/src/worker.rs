@@ -187,7 +187,7 @@ impl<'p, R: Ring> Worker<'p, R> {
         let tick = self.tick();
         self.segment.fleet().beat(self.owner, tick.mono_ms());
         self.counters.add(Counter::Loops, 1);
-        let (came, joined) = (completions.len(), self.line.joined());
+        let (came, waiting) = (completions.len(), self.line.len());
         for completion in completions.drain(..) {
             if let Some(completion) = self.complete(completion) {
                 foreign(self, completion);
@@ -202,7 +202,8 @@ impl<'p, R: Ring> Worker<'p, R> {
         }
         self.expire();
         self.expire_cards();
-        self.shake_hands(came.saturating_sub(self.line.joined().wrapping_sub(joined)));
+        // None has been taken since, so the line has grown by those that have joined it.
+        self.shake_hands(came.saturating_sub(self.line.len() - waiting));
         self.resume_starved();
         self.resume_accepting();
         self.flush_logs();
